@@ -1,0 +1,50 @@
+# make run     the whole lifecycle of every project, from nothing
+# make test    the tests, from nothing
+# make check   linting and types
+# make ui      MLflow's pages on what ran
+# make serve   the champion on 127.0.0.1:3000     (PROJECT=digits)
+# make clean   removes what the stages left; keeps downloads, experiments and the registry
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PROJECT ?= digits
+BIN := .venv/bin
+INSTALLED := .venv/installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# No component phones home.
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := true
+export MLFLOW_DISABLE_TELEMETRY := true
+export BENTOML_DO_NOT_TRACK := True
+export GX_ANALYTICS_ENABLED := false
+
+.PHONY: run test check ui serve clean
+.DEFAULT_GOAL := run
+
+run: $(INSTALLED)
+	@dvc repro || { fullcycle verdict --all; exit 1; }
+	@fullcycle verdict --all
+
+test: $(INSTALLED)
+	@pytest
+
+check: $(INSTALLED)
+	@ruff check .
+	@ruff format --check .
+	@mypy pipeline serving benchmarks tests
+
+ui: $(INSTALLED)
+	@mlflow ui --host 127.0.0.1 --port 5000
+
+serve: $(INSTALLED)
+	@fullcycle serve $(PROJECT)
+
+clean:
+	rm -rf data/*/ models/*/ reports/*/
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "Python 3.11 is needed; $(PYTHON) is another. Set it: make PYTHON=/path/to/python3.11 $@"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing the pinned packages into .venv (a few minutes the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,91 @@
+"""The command line: `fullcycle VERB [PROJECT]`."""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+from pipeline.core import parameters, quiet, verdict
+from pipeline.core.artifacts import read_json
+from pipeline.core.errors import FullcycleError, ModelError, ParameterError, ServiceError
+from pipeline.core.paths import Paths
+
+HOST = "127.0.0.1"
+
+
+def main() -> None:
+    quiet.silence()
+    parser = argparse.ArgumentParser(prog="fullcycle", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    show = verbs.add_parser("verdict", help="what the last pass ended in, and what to do next")
+    show.add_argument("project", nargs="?", help="a project of params.yaml")
+    show.add_argument("--all", action="store_true", help="every project")
+    show.add_argument("--json", action="store_true", help="for scripts")
+    serve = verbs.add_parser("serve", help="serve the deployed champion")
+    serve.add_argument("project", help="a project of params.yaml")
+    serve.add_argument("--host", default=HOST, help=f"address to listen on ({HOST})")
+    serve.add_argument("--port", type=int, default=3000, help="port to listen on (3000)")
+    arguments = parser.parse_args()
+    try:
+        if arguments.verb == "verdict":
+            show_verdicts(_projects(arguments), as_json=arguments.json)
+        else:
+            serve_champion(arguments.project, arguments.host, arguments.port)
+    except FullcycleError as error:
+        print(f"fullcycle {arguments.verb}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _projects(arguments: argparse.Namespace) -> list[str]:
+    known = list(parameters.read(Path("params.yaml")))
+    if arguments.all:
+        return known
+    if arguments.project not in known:
+        raise ParameterError(f"no project {arguments.project!r} in params.yaml. There are: {', '.join(known)}.")
+    return [arguments.project]
+
+
+def show_verdicts(projects: list[str], *, as_json: bool) -> None:
+    """Prints each project's verdict from the evidence that lies there, also of a pass that stopped."""
+    found = {}
+    for project in projects:
+        paths = Paths(root=Path.cwd(), project=project)
+        evidence = verdict.read_evidence(paths, with_review=True)
+        found[project] = verdict.decide(evidence)
+    if as_json:
+        print(json.dumps({project: decided.as_json() for project, decided in found.items()}, indent=2))
+        return
+    for project, decided in found.items():
+        print(f"\n{project}: {decided.sentence}")
+        report = Path("reports") / project / "index.html"
+        if report.is_file():
+            print(f"  report       {report}")
+        print("  experiments  make ui")
+        if decided.outcome == "deployed":
+            print(f"  service      make serve PROJECT={project}")
+
+
+def serve_champion(project: str, host: str, port: int) -> None:
+    """Replaces this process by `bentoml serve` of what `deploy` built."""
+    paths = Paths(root=Path.cwd(), project=project)
+    receipt = paths.reports / "deployment.json"
+    tag = read_json(receipt)["bento_tag"] if receipt.is_file() else None
+    if tag is None:
+        raise ModelError(f"{project} has not been deployed. Run `dvc repro deploy@{project}` first.")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ServiceError(
+                f"{host}:{port} cannot be listened on ({error.strerror}). Stop what uses it, or choose "
+                f"another: fullcycle serve {project} --port {port + 1}."
+            ) from None
+    command = shutil.which("bentoml", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if command is None:
+        raise ServiceError("bentoml is not installed here. Run `make run`, or pip install bentoml.")
+    print(f"{tag} on http://{host}:{port}", flush=True)
+    os.execv(command, [command, "serve", tag, "--host", host, "--port", str(port)])

@@ -1,0 +1,110 @@
+"""A registered model as a BentoML model, and a Bento that serves it.
+
+Both go to the Bento store (~/bentoml, or BENTOML_HOME), which no stage owns: it may be wiped, and
+other clones of this repository may use it. Names say project, registry version and checksum, so that
+storing twice is doing nothing and a clone never takes another one's model for its own.
+"""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.core import model_package
+from pipeline.core.artifacts import sha256_of_folder
+from pipeline.core.errors import ModelError, ParameterError, ServiceError
+from pipeline.core.registry import Version
+
+BENTOFILE = "bentofile.yaml"
+SHORT = 8  # hex digits of a checksum in a name
+BUILD_SECONDS = 120
+
+
+def store_model(package: Path, version: Version) -> str:
+    """Puts a verified package into the Bento model store, unless it is there; returns its tag."""
+    import bentoml
+    from bentoml.exceptions import NotFound
+
+    tag = f"{version.name}:v{version.version}-{version.sha256[:SHORT]}"
+    try:
+        stored = bentoml.models.get(tag)
+        if stored.info.metadata.get("sha256") == version.sha256:
+            model_package.verify(Path(stored.path))
+            return tag
+        bentoml.models.delete(tag)
+    except NotFound:
+        pass
+    except ModelError:  # damaged in the store; the package in hand is whole
+        bentoml.models.delete(tag)
+    model_package.verify(package)
+    with bentoml.models.create(
+        tag,
+        module="serving.onnx_model",
+        labels={"project": version.name},
+        metadata={"version": version.version, "sha256": version.sha256},
+    ) as stored:
+        for file in sorted(package.iterdir()):
+            shutil.copyfile(file, Path(stored.path) / file.name)
+    return tag
+
+
+def build(root: Path, service: str, model_tag: str) -> str:
+    """Builds the Bento that serves a stored model, unless it is there; returns its tag.
+
+    service: "module:attribute". What goes in stands in bentofile.yaml. Only that is copied to where
+    BentoML builds, because it looks at every file below: the whole repository takes half a minute.
+    """
+    import bentoml
+    from bentoml.exceptions import NotFound
+
+    project, model_version = model_tag.split(":")
+    with tempfile.TemporaryDirectory(prefix="fullcycle-bento-") as folder:
+        context = Path(folder)
+        _copy_sources(root, context, service, {"project": project, "model": model_tag})
+        contents = f"{bentoml.__version__}\0{sha256_of_folder(context)}"
+        version = f"{model_version}-{hashlib.sha256(contents.encode()).hexdigest()[:SHORT]}"
+        tag = f"{project}:{version}"
+        try:
+            bentoml.bentos.get(tag)
+        except NotFound:
+            _run_build(context, version)
+    return tag
+
+
+def _copy_sources(root: Path, context: Path, service: str, arguments: dict[str, str]) -> None:
+    bentofile: dict[str, Any] = yaml.safe_load((root / BENTOFILE).read_text())
+    for pattern in bentofile["include"]:
+        files = [file for file in root.glob(pattern) if file.is_file()]
+        if not files:
+            raise ParameterError(f"{BENTOFILE}: include: {pattern!r} matches no file below {root}.")
+        for file in files:
+            target = context / file.relative_to(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+    (context / BENTOFILE).write_text(yaml.safe_dump(bentofile | {"service": service, "args": arguments}))
+
+
+def _run_build(context: Path, version: str) -> None:
+    """In a process of its own: building imports the service, and the store must see it afresh."""
+    command = [
+        sys.executable,
+        "-m",
+        "bentoml",
+        "build",
+        "--output",
+        "tag",
+        "--version",
+        version,
+        str(context),
+    ]
+    try:
+        done = subprocess.run(command, cwd=context, capture_output=True, text=True, timeout=BUILD_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise ServiceError(f"`{' '.join(command)}` did not end within {BUILD_SECONDS} s.") from None
+    if done.returncode:
+        raise ServiceError(f"`{' '.join(command)}` failed:\n{(done.stdout + done.stderr)[-2000:]}")

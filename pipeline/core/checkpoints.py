@@ -1,0 +1,37 @@
+"""Where an interrupted training goes on.
+
+The folder lies outside the stage's outputs, because DVC deletes those before a stage runs. It is
+used only by a run with the same parameters on the same data, in the same MLflow run, and removed
+when the training has ended well.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.core.artifacts import read_json, sha256_of_folder, write_json
+from pipeline.core.stage import Context, plain
+
+STATE = "state.json"
+
+
+@contextmanager
+def resumable(context: Context) -> Iterator[Path]:
+    """Yields the folder for checkpoints; empty unless an interrupted run of the same kind left some."""
+    folder = context.paths.model.with_name(f".{context.project}.interrupted")
+    params = {name: plain(value) for name, value in vars(context.params).items()}
+    key = hashlib.sha256(
+        (json.dumps(params, sort_keys=True) + sha256_of_folder(context.paths.prepared / "train")).encode()
+    ).hexdigest()
+    state = read_json(folder / STATE) if (folder / STATE).is_file() else {}
+    if state.get("key") == key:
+        context.run.resume(state["run_id"])
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    write_json(folder / STATE, {"key": key, "run_id": context.run.id})
+    yield folder
+    shutil.rmtree(folder)

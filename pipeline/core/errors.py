@@ -1,0 +1,66 @@
+"""Everything that stops fullcycle on purpose.
+
+    FullcycleError          exit code 1
+    ├── ParameterError      exit code 2   params.yaml or a command line is wrong
+    ├── SourceError         exit code 3   data cannot be brought, or is not what was declared
+    ├── GateFailed          exit code 4   a stated requirement does not hold
+    ├── DiskFull            exit code 5   no room to write
+    ├── ModelError          exit code 6   a model is missing, damaged or not what it claims
+    ├── ServiceError        exit code 7   a service does not start, answer or agree
+    └── TrackingError       exit code 8   the MLflow store cannot be reached
+
+A message says what is wrong, where, which value was met, what is allowed, and what to do next.
+"""
+
+import errno
+
+
+class FullcycleError(Exception):
+    """A failure with a message for the person at the keyboard; no traceback is shown."""
+
+    exit_code = 1
+
+
+class ParameterError(FullcycleError):
+    exit_code = 2
+
+
+class SourceError(FullcycleError):
+    exit_code = 3
+
+
+class GateFailed(FullcycleError):
+    exit_code = 4
+
+
+class DiskFull(FullcycleError):
+    exit_code = 5
+
+
+class ModelError(FullcycleError):
+    exit_code = 6
+
+
+class ServiceError(FullcycleError):
+    exit_code = 7
+
+
+class TrackingError(FullcycleError):
+    exit_code = 8
+
+
+DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether `error`, or an error that it was raised from, says that no room is left.
+
+    SQLite (and MLflow, which wraps it) reports a full disk in words, not as an OSError.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS:
+            return True
+        if "database or disk is full" in str(error) or "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,20 @@
+"""What a task's `evaluate` hands back to the stage."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.core.gates import Gate
+from pipeline.core.statistics import Interval
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """metrics: headline figures; intervals: 95 %, of those metrics that are estimates; details: for
+    the report, as JSON; summary: one sentence for a person."""
+
+    summary: str
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, Interval]
+    gates: tuple[Gate, ...]
+    details: Mapping[str, Any]

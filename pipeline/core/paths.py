@@ -1,0 +1,72 @@
+"""Where everything lies, relative to the repository's root."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+EXPERIMENT_COPIES = (".dvc", "tmp", "exps")
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The places of one project. `root` is the folder that holds dvc.yaml."""
+
+    root: Path
+    project: str
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data" / self.project
+
+    @property
+    def collected(self) -> Path:
+        return self.data / "collected"
+
+    @property
+    def labelled(self) -> Path:
+        return self.data / "labelled"
+
+    @property
+    def prepared(self) -> Path:
+        return self.data / "prepared"
+
+    @property
+    def model(self) -> Path:
+        return self.root / "models" / self.project
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports" / self.project
+
+    def evidence(self, stage: str) -> Path:
+        """What a stage found: metrics, gates, time, memory. Written by pipeline.core.stage."""
+        return self.reports / "evidence" / f"{stage}.json"
+
+    @property
+    def home(self) -> Path:
+        """The repository that a person works in.
+
+        `dvc exp run --temp` and `--queue` work in a copy below `.dvc/tmp/exps`; MLflow's store,
+        downloads and the prediction log belong to the repository, not to the copy.
+        """
+        parts = self.root.parts
+        for i in range(len(parts) - len(EXPERIMENT_COPIES)):
+            if parts[i : i + len(EXPERIMENT_COPIES)] == EXPERIMENT_COPIES:
+                return Path(*parts[:i])
+        return self.root
+
+    @property
+    def downloads(self) -> Path:
+        """Raw files as they came, named by checksum; kept so that nothing is fetched twice."""
+        return self.home / "data" / "downloads"
+
+    @property
+    def prediction_log(self) -> Path:
+        return self.home / "predictions" / f"{self.project}.db"
+
+
+def relative(path: Path) -> str:
+    """`path` as a person would type it from where they stand."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

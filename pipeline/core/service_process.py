@@ -1,0 +1,150 @@
+"""A Bento served for the length of a `with` block, and gone for sure after it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from pipeline.core.errors import ServiceError
+
+HOST = "127.0.0.1"
+READY_SECONDS = 60.0  # a first start on a cold disk reads hundreds of MB of libraries
+STOP_SECONDS = 10.0  # for answering what is under way and writing the prediction log
+MARK = "FULLCYCLE_SERVICE_ID"  # environment variable by which every process of the service is found
+LOG_LINES = 20
+
+
+@contextmanager
+def serving(bento_tag: str, environment: dict[str, str], port: int | None = None) -> Iterator[str]:
+    """Serves a Bento on a free port (or `port`) of 127.0.0.1 and yields its URL once it is ready.
+
+    A termination signal ends the block like an exception, so that the service never outlives it.
+    ServiceError, with the last lines of its log, when it does not start or does not go away.
+    """
+    with tempfile.TemporaryDirectory(prefix="fullcycle-service-") as folder, _termination_as_exception():
+        scratch = Path(folder)
+        port = port or free_port()
+        if not _port_is_free(port):
+            raise ServiceError(f"Port {port} of {HOST} is in use. Stop what listens there or take another.")
+        mark = uuid.uuid4().hex
+        log = scratch / "service.log"
+        command = [sys.executable, "-m", "bentoml", "serve", bento_tag, "--host", HOST, "--port", str(port)]
+        home = {"BENTOML_HOME": str(_private_home(scratch))}
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=scratch,
+                env=os.environ | environment | home | {MARK: mark},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            _wait_until_ready(process, port, log, bento_tag)
+            yield f"http://{HOST}:{port}"
+        finally:
+            _stop(process, mark)
+        if not _port_is_free(port):
+            raise ServiceError(f"Port {port} is still held after {bento_tag} was stopped.\n{_tail(log)}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _private_home(scratch: Path) -> Path:
+    """The stores of the Bento home under another roof.
+
+    A service that starts empties the home's folder of metrics, and with it those of every other
+    service that runs from the same home.
+    """
+    import bentoml
+    from bentoml.models import BentoMLContainer
+
+    del bentoml  # its import sets the container up
+    home = scratch / "home"
+    home.mkdir()
+    for store in ("bentos", "models"):
+        (home / store).symlink_to(Path(BentoMLContainer.bentoml_home.get()) / store)
+    return home
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path, bento_tag: str) -> None:
+    import httpx
+
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServiceError(f"{bento_tag} ended with code {process.returncode} at once.\n{_tail(log)}")
+        try:
+            if httpx.get(f"http://{HOST}:{port}/readyz", timeout=2, trust_env=False).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.05)
+    raise ServiceError(f"{bento_tag} was not ready after {READY_SECONDS:.0f} s.\n{_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+    return "Its last lines:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _stop(process: subprocess.Popen[bytes], mark: str) -> None:
+    """Asks the service to end, then ends every process that carries its mark.
+
+    The workers are in sessions of their own and outlive a parent that is killed: neither the
+    process group nor the tree finds them all.
+    """
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    left = [found for found in psutil.process_iter() if _carries(found, mark)]
+    for found in left:
+        found.kill()
+    psutil.wait_procs(left, STOP_SECONDS)
+
+
+def _carries(found: psutil.Process, mark: str) -> bool:
+    try:
+        return found.environ().get(MARK) == mark
+    except psutil.Error:  # gone, or another user's
+        return False
+
+
+@contextmanager
+def _termination_as_exception() -> Iterator[None]:
+    def stop(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,54 @@
+"""Intervals and paired comparisons. Everything here is deterministic given its seed."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+Interval = tuple[float, float]
+Z95 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
+
+
+def wilson_interval(successes: int, trials: int) -> Interval:
+    """95 % interval of a share (Wilson 1927), right also near 0 and 1.
+
+    Preferred to a bootstrap for a plain share: with 30 errors in 10,000 it is exact enough, free,
+    and does not collapse to a point when there are no errors at all.
+    """
+    if trials == 0:
+        return (0.0, 1.0)
+    share = successes / trials
+    shrink = 1 + Z95**2 / trials
+    centre = (share + Z95**2 / (2 * trials)) / shrink
+    half = Z95 * math.sqrt(share * (1 - share) / trials + Z95**2 / (4 * trials**2)) / shrink
+    return (max(0.0, centre - half), min(1.0, centre + half))
+
+
+def bootstrap_interval(
+    statistic: Callable[[np.ndarray], float], units: int, *, draws: int, seed: int
+) -> Interval:
+    """95 % percentile bootstrap interval (Efron 1979).
+
+    statistic: takes int64 (units,) indices, drawn with replacement, to a figure
+    units: how many independent units there are (images, customers)
+    """
+    rng = np.random.default_rng(seed)
+    values = [statistic(rng.integers(0, units, units)) for _ in range(draws)]
+    low, high = np.quantile(values, [0.025, 0.975])
+    return (float(low), float(high))
+
+
+def paired_difference(new: np.ndarray, old: np.ndarray, *, draws: int, seed: int) -> tuple[float, Interval]:
+    """Mean of `new - old` over the same units, and its 95 % bootstrap interval.
+
+    new, old: float (N,), the score of each model on each unit, for instance 1 where it is right
+    The resampled mean of differences is drawn as a multinomial over their distinct values, which
+    is the same distribution as resampling units and costs draws x values instead of draws x N.
+    """
+    difference = np.asarray(new, dtype=np.float64) - np.asarray(old, dtype=np.float64)
+    values, counts = np.unique(difference, return_counts=True)
+    n = difference.size
+    rng = np.random.default_rng(seed)
+    means = rng.multinomial(n, counts / n, size=draws) @ values / n
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(difference.mean()), (float(low), float(high))

@@ -1,0 +1,15 @@
+"""What a task's `train` hands back to the stage."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Training:
+    """description: for model.json, only what the same inputs always give; metrics: figures of this
+    run, times among them; summary: one sentence for a person."""
+
+    description: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    summary: str

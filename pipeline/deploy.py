@@ -1,0 +1,77 @@
+"""Deploy: the champion as a Bento, proven to answer as the model does offline, and fast enough.
+
+The Bento is built from the registry, not from models/P: what runs is what was promoted. It is
+started on a free port with a prediction log of its own, asked, put under load, and stopped.
+
+Reads   data/P/prepared/test/, the champion in the MLflow registry, serving/, bentofile.yaml
+Writes  reports/P/deployment.json; a model and a Bento in the Bento store
+Params  goals, deploy
+"""
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from pipeline.core import bento, registry
+from pipeline.core.artifacts import read_json, write_json
+from pipeline.core.errors import ModelError
+from pipeline.core.gates import Gate
+from pipeline.core.load_test import load_test
+from pipeline.core.paths import Paths
+from pipeline.core.prediction_log import URL_VARIABLE
+from pipeline.core.registry import Version
+from pipeline.core.service_process import serving
+from pipeline.core.stage import Context, Evidence, main
+
+PARAMS = ("goals", "deploy")
+
+
+def run(context: Context) -> Evidence:
+    paths, hook = context.paths, context.hook()
+    limits, test = context.params.deploy, paths.prepared / "test"
+    version = _champion(paths)
+    with tempfile.TemporaryDirectory(prefix="fullcycle-deploy-") as folder:
+        package = registry.download(paths, version, Path(folder) / "package")
+        model_tag = bento.store_model(package, version)
+        bento_tag = bento.build(paths.root, hook.SERVICE, model_tag)
+        log = {URL_VARIABLE: f"sqlite:///{folder}/predictions.db"}
+        with serving(bento_tag, log) as url:
+            compared = hook.compare(url, package, test, limits)
+            load = load_test(
+                url, hook.load_requests(test), seconds=limits.load_seconds, connections=limits.connections
+            )
+    metrics = {**compared, **load}
+    write_json(
+        paths.reports / "deployment.json",
+        {"bento_tag": bento_tag, "model_tag": model_tag, "model": asdict(version), "figures": metrics},
+    )
+    return Evidence(
+        summary=f"{bento_tag} serves version {version.version}: {compared['served_equals_offline']:.2%} of "
+        f"{compared['answers']:.0f} answers as offline, {load['requests_per_second']:.0f} requests/s, "
+        f"99 of 100 within {load['latency_p99_ms']:.1f} ms",
+        metrics=metrics,
+        gates=(
+            Gate("served_equals_offline", compared["served_equals_offline"], "at least", 1.0, "deploying",
+                 "the service prepares its input or runs the network differently; compare pixels.py."),
+            Gate("latency_p99", load["latency_p99_ms"], "at most", context.params.goals.latency_p99_ms_max,
+                 "deploying", "give the service more cores, or train a smaller network."),
+        ),
+    )  # fmt: skip
+
+
+def _champion(paths: Paths) -> Version:
+    version = registry.champion(paths)
+    if version is not None:
+        return version
+    message = f"The registry has no champion of {paths.project}, so there is nothing to deploy. "
+    registration = paths.reports / "registration.json"
+    if registration.is_file():
+        found = read_json(registration)
+        if not found["promoted"]:
+            message += f"Version {found['candidate']['version']} was refused: {found['reason']}. "
+            raise ModelError(message + "Mend that, then run `dvc repro`.")
+    raise ModelError(message + f"Run `dvc repro --force register@{paths.project}`.")
+
+
+if __name__ == "__main__":
+    main(run, PARAMS)

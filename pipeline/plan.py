@@ -1,0 +1,90 @@
+"""Plan: is the project viable with the goals, data and resources that its charter states?
+
+Reads   nothing but params.yaml and the machine
+Writes  reports/P/plan.json
+Params  goals, plan
+"""
+
+import os
+import shutil
+import time
+
+import numpy as np
+
+from pipeline.core.artifacts import write_json
+from pipeline.core.gates import Gate
+from pipeline.core.parameters import Plan
+from pipeline.core.stage import Context, Evidence, main
+from pipeline.core.statistics import wilson_interval
+
+PARAMS = ("goals", "plan")
+GIB = 1 << 30
+# Multiplications of a matrix with itself in the speed test; 2 * SIDE^3 operations each.
+SIDE, REPEATS = 1024, 8
+# Backward costs about twice the forward pass (one product for the inputs, one for the weights).
+PASSES_OF_A_STEP = 3
+
+
+def run(context: Context) -> Evidence:
+    plan: Plan = context.params.plan
+    needs = estimate(plan, machine_flops())
+    goal = context.hook().headline_goal(context.params.goals)
+    low, high = wilson_interval(round(goal * plan.expected.test_items), plan.expected.test_items)
+    disk_free = shutil.disk_usage(context.paths.root).free / GIB
+    resources = plan.resources
+    gates = (
+        Gate("planned_minutes", needs["minutes"], "at most", resources.minutes_max, "planning",
+             "use a smaller network, fewer passes, or a faster machine."),
+        Gate("planned_memory_gib", needs["memory_gib"], "at most", resources.memory_gib_max, "planning",
+             "plan for less data in memory, or for a larger machine."),
+        Gate("planned_disk_gib", needs["disk_gib"], "at most", min(resources.disk_gib_max, disk_free),
+             "planning", f"{disk_free:.1f} GiB are free here; free some, or plan for less data."),
+        Gate("goal_precision", (high - low) / 2, "at most", plan.expected.precision, "planning",
+             "so few unseen items cannot tell whether the goal is met; plan for more of them."),
+    )  # fmt: skip
+    write_json(
+        context.paths.reports / "plan.json",
+        {
+            "charter": plan.model_dump(mode="json"),
+            "goals": context.params.goals.model_dump(mode="json"),
+            "estimate": needs,
+            "machine": {"cores": os.cpu_count(), "gpu": shutil.which("nvidia-smi") is not None},
+            "viable": all(gate.passed for gate in gates),
+        },
+    )
+    return Evidence(
+        summary=f"about {needs['minutes']:.1f} min, {needs['memory_gib']:.1f} GiB of memory, "
+        f"{needs['disk_gib']:.1f} GiB of disk; the goal can be told to ±{(high - low) / 2:.2%}",
+        metrics=needs,
+        gates=gates,
+        blocking=True,
+    )
+
+
+def estimate(plan: Plan, flops: float) -> dict[str, float]:
+    """Resources from the charter's expectations. flops: what the machine does in a second."""
+    expected = plan.expected
+    data_gib = expected.items * expected.bytes_per_item / GIB
+    work = expected.items * expected.passes * expected.network_mflop * 1e6 * PASSES_OF_A_STEP
+    return {
+        "data_gib": data_gib,
+        "disk_gib": data_gib * expected.copies_on_disk + expected.fixed_disk_gib,
+        "memory_gib": data_gib * expected.copies_in_memory + expected.fixed_memory_gib,
+        "machine_gflops": flops / 1e9,
+        "minutes": work / (flops * expected.efficiency) / 60 + expected.fixed_minutes,
+    }
+
+
+def machine_flops() -> float:
+    """float32 operations a second that numpy's matrix product reaches here (best of REPEATS)."""
+    matrix = np.ones((SIDE, SIDE), dtype=np.float32)
+    best = float("inf")
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        matrix @ matrix
+        best = min(best, time.perf_counter() - began)
+    return 2 * SIDE**3 / best
+
+
+if __name__ == "__main__":
+    main(run, PARAMS)

@@ -1,0 +1,106 @@
+"""Register: a new version in the MLflow registry, promoted only when it has earned it.
+
+Reads   data/P/prepared/test/ (paired test), models/P/, reports/P/evaluation/
+Writes  reports/P/registration.json; a version and aliases in the MLflow registry
+Params  register
+"""
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipeline.core import model_package, registry
+from pipeline.core.artifacts import read_json, write_json
+from pipeline.core.gates import Gate
+from pipeline.core.registry import CHALLENGER, CHAMPION, PREVIOUS, Version
+from pipeline.core.source_state import source_state
+from pipeline.core.stage import Context, Evidence, main
+from pipeline.core.statistics import paired_difference
+
+PARAMS = ("register",)
+
+
+def run(context: Context) -> Evidence:
+    paths = context.paths
+    evaluation = read_json(paths.reports / "evaluation" / "result.json")
+    candidate = registry.register(context.run, paths.model, _tags(context, evaluation))
+    champion = registry.by_alias(context.run.client, context.project, CHAMPION)
+    failed = [gate["name"] for gate in evaluation["gates"] if not gate["passed"]]
+    gates = [
+        Gate("gates_of_evaluation_failed", len(failed), "at most", 0, "training",
+             f"the model does not meet {', '.join(failed)}; see reports/{context.project}/evaluation.")
+    ]  # fmt: skip
+    if champion not in (None, candidate):
+        gates.append(_not_worse(context, candidate, champion))
+    promoted = all(gate.passed for gate in gates)
+    reason = "every gate holds" if promoted else "; ".join(str(gate) for gate in gates if not gate.passed)
+    if champion != candidate:
+        _move_aliases(context, candidate, champion, promoted, reason)
+    write_json(
+        paths.reports / "registration.json",
+        {
+            "candidate": asdict(candidate),
+            "champion": asdict(candidate if promoted else champion) if promoted or champion else None,
+            "promoted": promoted,
+            "reason": reason,
+        },
+    )
+    return Evidence(
+        summary=f"version {candidate.version} "
+        + ("is the champion" if promoted else f"is refused ({reason}); champion stays {_named(champion)}"),
+        metrics={"version": float(candidate.version), "promoted": float(promoted)},
+        gates=tuple(gates),
+    )
+
+
+def _tags(context: Context, evaluation: dict[str, Any]) -> dict[str, str]:
+    state = source_state(context.paths.root)
+    description = model_package.verify(context.paths.model)
+    return {
+        "git.commit": state.commit,
+        "git.clean": str(state.clean).lower(),
+        "params.sha256": state.params,
+        "data.sha256": description["data_sha256"],
+        "gates": "hold" if all(gate["passed"] for gate in evaluation["gates"]) else "fail",
+        **{f"metric.{name}": f"{value:.6g}" for name, value in evaluation["metrics"].items()},
+    }
+
+
+def _not_worse(context: Context, candidate: Version, champion: Version) -> Gate:
+    """Non-inferiority: the lower end of the paired 95 % interval must stay above minus the margin.
+
+    Both networks answer the same unseen items now, so that old figures on other data cannot mislead.
+    """
+    params = context.params.register
+    scores = context.hook("evaluate").scores
+    test = context.paths.prepared / "test"
+    with tempfile.TemporaryDirectory() as folder:
+        old = scores(registry.download(context.paths, champion, Path(folder) / "champion"), test)
+    new = scores(context.paths.model, test)
+    difference, interval = paired_difference(new, old, draws=params.draws, seed=params.seed)
+    return Gate(
+        f"difference_to_champion_{champion.version}", interval[0], "at least", -params.margin, "training",
+        f"version {candidate.version} differs by {difference:+.5f} from the champion; train a better one.",
+        interval,
+    )  # fmt: skip
+
+
+def _move_aliases(
+    context: Context, candidate: Version, champion: Version | None, promoted: bool, reason: str
+) -> None:
+    """Promotion moves `champion` and `previous`; a refused candidate is the `challenger`."""
+    if not promoted:
+        registry.set_alias(context.run.client, candidate, CHALLENGER, reason)
+        return
+    if champion is not None:
+        registry.set_alias(context.run.client, champion, PREVIOUS, f"replaced by version {candidate.version}")
+    registry.set_alias(context.run.client, candidate, CHAMPION, reason)
+
+
+def _named(version: Version | None) -> str:
+    return f"version {version.version}" if version else "none"
+
+
+if __name__ == "__main__":
+    main(run, PARAMS)

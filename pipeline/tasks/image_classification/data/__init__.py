@@ -1,0 +1,1 @@
+"""The images as data: reading, storing, describing and spoiling them."""

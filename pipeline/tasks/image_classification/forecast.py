@@ -1,0 +1,64 @@
+"""Pilot trainings on growing parts of the training images."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.core import learning_curve
+from pipeline.core.errors import ParameterError
+from pipeline.tasks.image_classification import pictures
+from pipeline.tasks.image_classification.data.dataset import read_split
+from pipeline.tasks.image_classification.data.pixel_statistics import channel_statistics
+from pipeline.tasks.image_classification.parameters import Forecast
+
+
+def forecast(params: Any, prepared: Path, picture: Path) -> dict[str, Any]:
+    """What the accuracy with all training images will be; also drawn to `picture`.
+
+    The pilots' recipe is shorter than that of `train`: the forecast is for that recipe, and so a
+    cautious one for the long training.
+    """
+    import lightning
+    from tqdm import tqdm
+
+    from pipeline.tasks.image_classification.learning import fitting, networks
+
+    pilots: Forecast = params.forecast
+    train, val = read_split(prepared / "train"), read_split(prepared / "val")
+    if max(pilots.train_sizes) > len(train):
+        raise ParameterError(
+            f"params.yaml: forecast.train_sizes: {max(pilots.train_sizes)} is more than the "
+            f"{len(train)} training images that there are."
+        )
+    rng = np.random.default_rng(pilots.seed)
+    runs = [(size, repeat) for size in pilots.train_sizes for repeat in range(pilots.repeats)]
+    errors = []
+    for size, repeat in tqdm(runs, desc="pilot trainings", unit="pilot"):
+        rows = np.sort(rng.choice(len(train), size, replace=False))
+        pixels, labels = train.pixels[rows], train.labels[rows]
+        lightning.seed_everything(pilots.seed + repeat, verbose=False)
+        network = networks.build(
+            pilots.recipe.network, params.collect.image, len(params.collect.classes),
+            *channel_statistics(pixels),
+        )  # fmt: skip
+        fitting.fit(network, pilots.recipe, pilots.seed + repeat, (pixels, labels))
+        errors.append(float(np.mean(fitting.predict(network, val.pixels).argmax(1) != val.labels)))
+    sizes = np.array([size for size, _ in runs])
+    curve = learning_curve.fit(sizes, np.array(errors), len(val), draws=pilots.draws, seed=pilots.seed)
+    goal_error = 1 - params.goals.accuracy_min
+    error, (low, high) = curve.error(len(train))
+    x = np.geomspace(sizes.min(), len(train), 40)
+    band = np.array([(middle, *bounds) for middle, bounds in map(curve.error, x)]).T
+    pictures.learning_curve(sizes, np.array(errors), (x, band[0], band[1], band[2]), goal_error, picture)
+    return {
+        "items": len(train),
+        "goal": params.goals.accuracy_min,
+        "score": 1 - error,
+        "score_interval": [1 - high, 1 - low],
+        "items_needed": curve.items_for(goal_error),
+        "pilots": [
+            {"items": int(size), "repeat": repeat, "error": wrong}
+            for (size, repeat), wrong in zip(runs, errors, strict=True)
+        ],
+    }

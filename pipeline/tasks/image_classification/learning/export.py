@@ -1,0 +1,44 @@
+"""The deployed network: one ONNX file from raw pixels to calibrated probabilities."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.tasks.image_classification.parameters import Image
+
+OPSET = 20
+
+
+class Deployed(nn.Module):
+    """pixels uint8 (N, C, H, W) -> logits, probabilities, both float32 (N, K)."""
+
+    def __init__(self, network: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.network, self.temperature = network, temperature
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.network(image)
+        return logits, torch.softmax(logits / self.temperature, dim=1)
+
+
+def to_onnx(network: nn.Module, temperature: float, image: Image, path: Path) -> None:
+    """Writes network.onnx with a free batch size, weights inside. The network must be on the CPU."""
+    import onnx
+
+    deployed = Deployed(network, temperature).eval()
+    # A batch of 1 would be taken for a constant.
+    example = torch.zeros((2, image.channels, image.height, image.width), dtype=torch.uint8)
+    program = torch.onnx.export(
+        deployed,
+        (example,),
+        input_names=["image"],
+        output_names=["logits", "probabilities"],
+        dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1)}},
+        opset_version=OPSET,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    assert program is not None  # dynamo=True returns the program
+    onnx.save(program.model_proto, path)

@@ -1,0 +1,184 @@
+"""Fitting a classifier with Lightning; the same code for the pilots, the label audit and `train`."""
+
+import time
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.core.artifacts import writing_file
+from pipeline.tasks.image_classification.learning.augmentation import RandomAffine
+from pipeline.tasks.image_classification.learning.batches import Batches, epoch_seed
+from pipeline.tasks.image_classification.parameters import Recipe
+
+GPU_RESIDENT_BYTES = 8 << 30  # data sets up to this size live on the GPU while training
+PREDICTION_BATCH = 1024  # images
+
+
+class Classifier(lightning.LightningModule):
+    """A network with its loss (cross-entropy), optimiser and augmentation."""
+
+    def __init__(self, network: nn.Module, recipe: Recipe, seed: int) -> None:
+        super().__init__()
+        self.network, self.recipe, self.seed = network, recipe, seed
+        affine = recipe.augmentation
+        self.augment = RandomAffine(**affine.model_dump()) if affine else None
+        self.generator = torch.Generator()
+
+    def on_train_epoch_start(self) -> None:
+        self.generator.manual_seed(epoch_seed(self.seed + 1, self.current_epoch))
+
+    def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], _: int) -> tuple[Tensor, Tensor]:
+        pixels, labels = batch
+        if self.trainer.training and self.augment is not None:
+            pixels = self.augment(pixels, self.generator)
+        return pixels, labels
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        pixels, labels = batch
+        logits = self.network(pixels)
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        self.log("train_loss", loss, on_step=True, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        pixels, labels = batch
+        logits = self.network(pixels)
+        self.log("val_loss", F.cross_entropy(logits, labels), batch_size=len(labels), prog_bar=True)
+        accuracy = (logits.argmax(1) == labels).float().mean()
+        self.log("val_accuracy", accuracy, batch_size=len(labels), prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        recipe = self.recipe
+        # Decay shrinks what multiplies the input; biases and normalisation are left alone.
+        weights = [p for p in self.network.parameters() if p.ndim > 1]
+        others = [p for p in self.network.parameters() if p.ndim <= 1]
+        optimiser = torch.optim.SGD(
+            [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others}],
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            nesterov=True,
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser,
+            max_lr=recipe.learning_rate,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=recipe.warmup_share,
+            cycle_momentum=False,
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class EpochCheckpoint(lightning.Callback):
+    """Everything needed to go on, after each epoch, in one file that is always whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        with writing_file(self.path) as partial:
+            trainer.save_checkpoint(partial)
+
+
+class History(lightning.Callback):
+    """Appends one row an epoch to a CSV file, and drops rows of epochs that are run again."""
+
+    COLUMNS = ("epoch", "train_loss", "val_loss", "val_accuracy", "seconds")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.began = 0.0
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self.began = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        epoch, met = trainer.current_epoch, trainer.callback_metrics
+        lines = self.path.read_text().splitlines() if self.path.is_file() else []
+        kept = [line for line in lines[1:] if int(line.split(",")[0]) < epoch]
+        values = [
+            met["train_loss_epoch"],
+            met["val_loss"],
+            met["val_accuracy"],
+            time.monotonic() - self.began,
+        ]
+        row = ",".join([str(epoch), *(f"{float(value):.6g}" for value in values)])
+        self.path.write_text("\n".join([",".join(self.COLUMNS), *kept, row]) + "\n")
+
+
+def fit(
+    network: nn.Module,
+    recipe: Recipe,
+    seed: int,
+    train: tuple[np.ndarray, np.ndarray],
+    val: tuple[np.ndarray, np.ndarray] | None = None,
+    *,
+    resume_from: str | None = None,
+    **trainer_options: Any,
+) -> lightning.Trainer:
+    """Trains `network` in place on whatever accelerator there is.
+
+    train, val: pixels uint8 (N, C, H, W) and labels int64 (N,); seed: of order and augmentation
+    resume_from: a checkpoint of an earlier, interrupted call with the same arguments
+    trainer_options: passed to lightning.Trainer (logger, callbacks, ...)
+    """
+    quiet: dict[str, Any] = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    trainer = lightning.Trainer(
+        **(quiet | trainer_options),
+        accelerator="auto",
+        devices=1,
+        precision=_precision(recipe.precision),
+        max_epochs=recipe.epochs,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+    device = trainer.strategy.root_device
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    loaders = [
+        Batches(*_tensors(*part, device), recipe.batch_size if shuffle else PREDICTION_BATCH,
+                seed=seed, shuffle=shuffle)
+        for part, shuffle in ((train, True), (val, False)) if part is not None
+    ]  # fmt: skip
+    trainer.fit(Classifier(network, recipe, seed), *loaders, ckpt_path=resume_from, weights_only=True)
+    return trainer
+
+
+def _precision(wanted: Literal["auto", "float32", "bfloat16"]) -> Literal["32-true", "bf16-mixed"]:
+    """The value "auto" takes bfloat16 where the hardware multiplies it faster: GPUs since 2020, CPUs with AMX.
+
+    Weights, sums and the optimiser stay float32 in any case. On a CPU without AMX bfloat16 is slower.
+    """
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            native = torch.cpu._is_amx_tile_supported()
+        return "bf16-mixed" if native else "32-true"
+    return "bf16-mixed" if wanted == "bfloat16" else "32-true"
+
+
+@torch.inference_mode()
+def predict(network: nn.Module, pixels: np.ndarray) -> np.ndarray:
+    """Logits float32 (N, K) of uint8 pixels (N, C, H, W), computed where the network lies."""
+    network.eval()
+    device = next(network.parameters()).device
+    logits = [
+        network(torch.tensor(pixels[i : i + PREDICTION_BATCH]).to(device)).cpu()
+        for i in range(0, len(pixels), PREDICTION_BATCH)
+    ]
+    return cast(np.ndarray, torch.cat(logits).numpy())
+
+
+def _tensors(pixels: np.ndarray, labels: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The arrays as tensors; on the GPU when there is one and they fit."""
+    home = device if pixels.nbytes <= GPU_RESIDENT_BYTES else torch.device("cpu")
+    return torch.tensor(pixels).to(home), torch.tensor(labels, dtype=torch.int64).to(home)

@@ -1,0 +1,39 @@
+"""The networks by name; one readable file each, with `build(params, image, classes, mean, std)`."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.core import model_package
+from pipeline.tasks.image_classification.parameters import Collect, Image, ResNet
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+
+def build(params: ResNet, image: Image, classes: int, mean: list[float], std: list[float]) -> "nn.Module":
+    """A fresh network; its weights come from torch's global generator.
+
+    mean, std: of each channel of the training pixels, in [0, 1]
+    The network takes raw uint8 pixels (N, C, H, W), so that training and serving cannot differ in
+    how they normalise, and answers logits float32 (N, classes).
+    """
+    module = importlib.import_module(f"pipeline.tasks.image_classification.learning.networks.{params.name}")
+    network: nn.Module = module.build(params, image, classes, mean, std)
+    return network
+
+
+def load(package: Path, collect: Collect) -> "Callable[[np.ndarray], np.ndarray]":
+    """The trained network of a model package in PyTorch: uint8 (N, C, H, W) to logits (N, K)."""
+    from safetensors.torch import load_file
+
+    from pipeline.tasks.image_classification.learning.fitting import predict
+
+    shape = ResNet.model_validate(model_package.verify(package)["network"])
+    channels = collect.image.channels
+    # The statistics are among the weights; these stand in until they are loaded.
+    network = build(shape, collect.image, len(collect.classes), [0.0] * channels, [1.0] * channels)
+    network.load_state_dict(load_file(package / model_package.WEIGHTS))
+    return lambda pixels: predict(network, pixels)

@@ -1,0 +1,177 @@
+"""The sections of an image project in params.yaml."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.core.parameters import Count, FileSource, ProjectParameters, PypiSource, Share, Strict
+
+
+class Goals(Strict):
+    accuracy_min: float = Share
+    class_recall_min: float = Share
+    calibration_error_max: float = Share
+    latency_p99_ms_max: float = Field(gt=0)
+    drift_detection_min: float = Share
+    false_alarms_max: float = Share
+
+
+class Image(Strict):
+    height: int = Field(ge=8, le=1024)
+    width: int = Field(ge=8, le=1024)
+    channels: Literal[1, 3]
+
+
+class Reading(Strict):
+    """What every source of images says beside how it is brought."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]+$")
+    licence: str
+    format: Literal["mnist_pickle", "idx"]
+    idx_md5: dict[Literal["train_images", "train_labels", "test_images", "test_labels"], str]
+
+
+class PypiImages(Reading, PypiSource):
+    pass
+
+
+class FileImages(Reading, FileSource):
+    pass
+
+
+class Collect(Strict):
+    classes: tuple[str, ...] = Field(min_length=2)
+    image: Image
+    sources: tuple[PypiImages | FileImages, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Collect":
+        for what, values in (("classes", self.classes), ("sources", [s.name for s in self.sources])):
+            if len(set(values)) != len(values):
+                raise ValueError(f"{what} must differ from each other, given {list(values)}")
+        return self
+
+
+class ResNet(Strict):
+    """Shape of a residual network (networks/resnet.py)."""
+
+    name: Literal["resnet"]
+    stem_channels: int = Count
+    stem_kernel: int = Field(ge=1, le=11)
+    stem_stride: int = Field(ge=1, le=4)
+    channels: tuple[int, ...] = Field(min_length=1)
+    blocks: tuple[int, ...] = Field(min_length=1)
+    strides: tuple[int, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _same_length(self) -> "ResNet":
+        if not len(self.channels) == len(self.blocks) == len(self.strides):
+            raise ValueError("channels, blocks and strides need one entry for each stage of the network")
+        return self
+
+
+class Affine(Strict):
+    """Ranges of the random affine augmentation (augmentation.py)."""
+
+    max_shift: float = Field(ge=0)
+    max_rotation: float = Field(ge=0, le=180)
+    scale_range: tuple[float, float]
+    max_shear: float = Field(ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Affine":
+        low, high = self.scale_range
+        if not 0 < low <= high:
+            raise ValueError(f"scale_range must be 0 < smallest <= largest, given {low}, {high}")
+        return self
+
+
+class Recipe(Strict):
+    """How a network is trained (fitting.py)."""
+
+    network: ResNet
+    augmentation: Affine | None
+    epochs: int = Count
+    batch_size: int = Field(ge=2)
+    precision: Literal["auto", "float32", "bfloat16"]
+    learning_rate: float = Field(gt=0)
+    warmup_share: float = Field(gt=0, lt=1)
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    label_smoothing: float = Field(ge=0, lt=1)
+
+
+class Label(Strict):
+    policy: str = Field(min_length=1)
+    annotators_per_item: int = Count
+    folds: int = Field(ge=2)
+    recipe: Recipe
+    queue_max: int = Count
+    seed: int
+
+
+class Validate(Strict):
+    label_share_min: float = Share
+    ink_mean_min: float = Share
+    ink_mean_max: float = Share
+    duplicate_share_max: float = Share
+    test_overlap_max: int = Field(ge=0)
+    doubtful_share_max: float = Share
+
+
+class Prepare(Strict):
+    val_share: float = Field(gt=0, lt=1)
+    salt: str
+
+
+class Forecast(Strict):
+    train_sizes: tuple[int, ...] = Field(min_length=3)
+    repeats: int = Count
+    recipe: Recipe
+    draws: int = Field(ge=50)
+    seed: int
+
+
+class Train(Recipe):
+    seed: int
+
+
+class Evaluate(Strict):
+    draws: int = Field(ge=100)
+    worst: int = Count
+    seed: int
+
+
+class Register(Strict):
+    margin: float = Share
+    draws: int = Field(ge=100)
+    seed: int
+
+
+class Deploy(Strict):
+    samples: int = Count
+    tolerance: float = Field(gt=0)
+    load_seconds: float = Field(gt=0)
+    connections: int = Count
+
+
+class Monitor(Strict):
+    window: int = Field(ge=30)
+    windows: int = Count
+    degraded_windows: int = Count
+    alarm_p: float = Field(gt=0, lt=1)
+    seed: int
+
+
+class Parameters(ProjectParameters):
+    goals: Goals
+    collect: Collect
+    label: Label
+    validate_: Validate = Field(alias="validate")
+    prepare: Prepare
+    forecast: Forecast
+    train: Train
+    evaluate: Evaluate
+    register_: Register = Field(alias="register")
+    deploy: Deploy
+    monitor: Monitor

@@ -1,0 +1,36 @@
+"""Train: fit the network, export it, leave the model package.
+
+Reads   data/P/prepared/{train,val}/, reports/P/forecast.json (its gate held)
+Writes  models/P/ (pipeline/core/model_package.py; history.csv, curves.png)
+Params  collect (classes, image), train
+"""
+
+from pipeline.core import checkpoints, model_package
+from pipeline.core.artifacts import sha256_of_folder, writing_folder
+from pipeline.core.stage import Context, Evidence, main
+
+PARAMS = ("collect", "train")
+
+
+def run(context: Context) -> Evidence:
+    paths = context.paths
+    with checkpoints.resumable(context) as interrupted, writing_folder(paths.model) as folder:
+        training = context.hook().train(context, interrupted, folder)
+        model_package.describe(
+            folder,
+            {
+                "project": context.project,
+                "task": context.task,
+                "data_sha256": sha256_of_folder(paths.prepared / "train"),
+                **training.description,
+            },
+        )
+    return Evidence(
+        summary=training.summary,
+        metrics=training.metrics,
+        files=tuple(sorted(paths.model.glob("*.png"))),
+    )
+
+
+if __name__ == "__main__":
+    main(run, PARAMS)

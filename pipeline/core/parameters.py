@@ -135,7 +135,10 @@ def load(path: Path, project: str) -> ProjectParameters:
 
 def _explain(where: str, error: ValidationError, model: type[BaseModel]) -> str:
     lines = []
-    for item in error.errors():
+    found = error.errors()
+    for item in found:
+        if any(item["loc"] == other["loc"][: len(item["loc"])] for other in found if other is not item):
+            continue  # says in general what another says in particular
         location = [str(part) for part in item["loc"]]
         key = ".".join([where, *_yaml_location(location, model)])
         match item["type"]:

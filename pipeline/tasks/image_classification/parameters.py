@@ -1,6 +1,6 @@
 """The sections of an image project in params.yaml."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -42,7 +42,9 @@ class FileImages(Reading, FileSource):
 class Collect(Strict):
     classes: tuple[str, ...] = Field(min_length=2)
     image: Image
-    sources: tuple[PypiImages | FileImages, ...] = Field(min_length=1)
+    sources: tuple[Annotated[PypiImages | FileImages, Field(discriminator="kind")], ...] = Field(
+        min_length=1
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> "Collect":

@@ -1,0 +1,138 @@
+"""The whole lifecycle on a few hundred drawn digits, by `dvc repro` in a repository of its own."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.core.verdict import PHASES
+from tests.imports import ROOT
+
+Dvc = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def repository(
+    tmp_path_factory: pytest.TempPathFactory, small_parameters: tuple[dict, Path]
+) -> tuple[Path, Dvc]:
+    """A clone-like folder with the project's own code, small parameters, git and DVC."""
+    folder = tmp_path_factory.mktemp("repository")
+    for name in ("pipeline", "serving"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", "bentofile.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, folder / name)
+    content, archive = small_parameters
+    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    shutil.copy(archive, folder / "digits.zip")
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "BENTOML_HOME": str(folder / ".bentoml"),
+        "DVC_SITE_CACHE_DIR": str(folder / ".dvc-site"),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+    }
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280, check=False
+        )
+
+    identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    for command in (
+        ("git", "init", "--quiet"),
+        ("dvc", "init", "--quiet"),
+        ("git", "add", "."),
+        ("git", *identity, "commit", "--quiet", "--message", "start"),
+    ):
+        done = run(*command)
+        assert done.returncode == 0, done.stderr
+    return folder, run
+
+
+def stages_run(output: str) -> list[str]:
+    return re.findall(r"Running stage '(\w+)@digits'", output)
+
+
+def read(folder: Path, name: str) -> dict:
+    return json.loads((folder / "reports" / "digits" / name).read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_whole_lifecycle(repository: tuple[Path, Dvc]) -> None:
+    folder, run = repository
+    first = run("dvc", "repro")
+    assert first.returncode == 0, first.stdout[-3000:] + first.stderr[-3000:]
+    # Independent stages may come in any order, but each comes once and none is left out.
+    assert sorted(stages_run(first.stdout)) == sorted(PHASES)
+
+    verdict = read(folder, "verdict.json")
+    assert verdict["outcome"] == "deployed", verdict["sentence"]
+    assert read(folder, "registration.json")["promoted"]
+    assert read(folder, "deployment.json")["bento_tag"].startswith("digits:")
+    page = (folder / "reports/digits/index.html").read_text()
+    assert "Deployed" in page and "<script" not in page
+
+    again = run("dvc", "repro")
+    assert again.returncode == 0 and stages_run(again.stdout) == []
+
+    _mlflow_holds_the_pass(folder)
+    _one_parameter_reruns_what_follows_from_it(folder, run)
+    _a_failed_gate_stops_the_pass(folder, run)
+
+
+def _mlflow_holds_the_pass(folder: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("digits")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
+    assert len(parents) == 1
+    children = {r.data.tags["fullcycle.stage"]: r for r in runs if r not in parents}
+    assert set(children) == set(PHASES)
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    assert {r.data.tags["mlflow.parentRunId"] for r in children.values()} == {parents[0].info.run_id}
+    tags = parents[0].data.tags
+    assert len(tags["mlflow.source.git.commit"]) == 40 and len(tags["data.sha256"]) == 64
+    assert tags["git.clean"] == "true"
+    assert parents[0].data.params["train.epochs"] == "12"
+    assert len(client.get_metric_history(children["train"].info.run_id, "val_loss")) == 12
+    version = client.get_model_version_by_alias("digits", "champion")
+    assert version.version == "1" and version.tags["gates"] == "hold"
+
+
+def _one_parameter_reruns_what_follows_from_it(folder: Path, run: Dvc) -> None:
+    _change(folder, "evaluate", "worst", 5)
+    done = run("dvc", "repro")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    ran = stages_run(done.stdout)
+    assert ran[0] == "evaluate"
+    assert set(ran) <= {"evaluate", "register", "deploy", "monitor", "review"}
+    assert read(folder, "registration.json")["candidate"]["version"] == "1"
+
+
+def _a_failed_gate_stops_the_pass(folder: Path, run: Dvc) -> None:
+    _change(folder, "validate", "ink_mean_min", 0.9)
+    _change(folder, "validate", "ink_mean_max", 1.0)
+    done = run("dvc", "repro")
+    assert done.returncode != 0
+    assert stages_run(done.stdout) == ["validate"]
+    told = run("fullcycle", "verdict", "digits", "--json")
+    verdict = json.loads(told.stdout)["digits"]
+    assert verdict["outcome"] == "revisit" and verdict["phase"] == "data"
+    assert "ink" in verdict["sentence"]
+
+
+def _change(folder: Path, stage: str, key: str, value: object) -> None:
+    path = folder / "params.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["projects"]["digits"][stage][key] = value
+    path.write_text(yaml.safe_dump(content, sort_keys=False))

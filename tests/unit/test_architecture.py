@@ -1,0 +1,114 @@
+"""Who may import whom, and what dvc.yaml says of it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import tasks
+from pipeline.core.verdict import PHASES
+from tests.imports import ROOT, closure, hooks, imported
+
+STAGES = list(PHASES)
+DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+# What a stage uses without importing it: `deploy` ships the service, and reads its build file.
+SHIPPED = {"deploy": {"serving", "bentofile.yaml", "pipeline/tasks/image_classification/data"}}
+
+
+def modules(pattern: str) -> list[str]:
+    return sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(pattern))
+
+
+def test_stage_module_and_dvc_stage_are_the_same_set() -> None:
+    stage_modules = {Path(path).stem for path in modules("pipeline/*.py")} - {"__init__", "cli"}
+    assert stage_modules == set(STAGES) == set(DVC)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_dvc_lists_the_sections_that_the_stage_declares(stage: str) -> None:
+    listed = [str(p).removeprefix("projects.${key}.") for p in DVC[stage]["do"]["params"]]
+    module = __import__(f"pipeline.{stage}", fromlist=["PARAMS"])
+    assert listed == ["task", *module.PARAMS]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_reads_only_the_sections_it_declares(stage: str) -> None:
+    module = __import__(f"pipeline.{stage}", fromlist=["PARAMS"])
+    assert stage == "register" or stage in module.PARAMS
+    assert len(set(module.PARAMS)) == len(module.PARAMS)
+
+
+@pytest.mark.parametrize("task", tasks.names())
+@pytest.mark.parametrize("stage", STAGES)
+def test_dvc_lists_the_code_that_the_stage_runs(stage: str, task: str) -> None:
+    deps = [str(dep).replace("${item.task}", task) for dep in DVC[stage]["do"]["deps"]]
+    code = {dep for dep in deps if dep.startswith(("pipeline", "serving", "bentofile"))}
+    assert code == closure(stage, task) | SHIPPED.get(stage, set())
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_is_described_and_leaves_evidence(stage: str) -> None:
+    do = DVC[stage]["do"]
+    assert do["desc"]
+    assert do["cmd"] == f"python -m pipeline.{stage} ${{key}}"
+    assert f"reports/${{key}}/evidence/{stage}.json" in do["outs"]
+
+
+@pytest.mark.parametrize("task", tasks.names())
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_task_has_the_hooks_that_the_stages_ask_for(stage: str, task: str) -> None:
+    for hook in hooks(stage):
+        assert (ROOT / "pipeline/tasks" / task / f"{hook}.py").is_file()
+
+
+@pytest.mark.parametrize("file", modules("pipeline/core/*.py"))
+def test_core_imports_neither_stages_nor_serving(file: str) -> None:
+    # parameters.py looks a task up by name; pipeline/tasks/__init__.py is that place.
+    allowed = {"pipeline/__init__.py", "pipeline/tasks/__init__.py"}
+    outside = {f for f in imported(file) if not f.startswith("pipeline/core/")} - allowed
+    assert not outside
+
+
+@pytest.mark.parametrize("file", modules("pipeline/tasks/**/*.py"))
+def test_tasks_import_neither_stages_nor_serving_nor_other_tasks(file: str) -> None:
+    own = "/".join(Path(file).parts[:3])
+    allowed = (
+        "pipeline/core/",
+        "pipeline/sources/",
+        "pipeline/__init__.py",
+        "pipeline/tasks/__init__.py",
+        own,
+    )
+    assert not {f for f in imported(file) if not f.startswith(allowed)}
+
+
+@pytest.mark.parametrize("file", modules("serving/**/*.py"))
+def test_serving_imports_no_stage_and_no_network(file: str) -> None:
+    found = imported(file)
+    stages = {f"pipeline/{stage}.py" for stage in STAGES}
+    assert not found & stages
+    assert not {f for f in found if "/learning/" in f}
+
+
+@pytest.mark.parametrize("file", modules("pipeline/**/*.py") + modules("serving/**/*.py"))
+def test_no_code_asks_which_task_or_project_it_is(file: str) -> None:
+    for node in ast.walk(ast.parse((ROOT / file).read_text())):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            names = {getattr(side, "id", getattr(side, "attr", "")) for side in sides}
+            constants = [side for side in sides if isinstance(side, ast.Constant) and isinstance(side.value, str)]
+            assert not (names & {"task", "project"} and constants), ast.unparse(node)
+
+
+HEAVY = ("torch", "lightning", "mlflow", "great_expectations", "sklearn", "matplotlib", "bentoml", "onnx")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_importing_a_stage_and_its_hooks_loads_nothing_heavy(stage: str) -> None:
+    names = [f"pipeline.{stage}", *(f"pipeline.tasks.image_classification.{h}" for h in hooks(stage))]
+    code = f"import sys, {', '.join(names)}; print([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

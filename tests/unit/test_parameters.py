@@ -1,0 +1,90 @@
+"""params.yaml: every wrong key is named, with what was given and what is allowed."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.core.errors import ParameterError
+from pipeline.core.parameters import load
+from tests.imports import ROOT
+
+SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def changed(folder: Path, *keys: str, to: Any) -> Path:
+    content = copy.deepcopy(SHIPPED)
+    section = content["projects"]["digits"]
+    for key in keys[:-1]:
+        section = section[int(key)] if isinstance(section, list) else section[key]
+    if to is KeyError:
+        del section[keys[-1]]
+    else:
+        section[keys[-1]] = to
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize("project", SHIPPED["projects"])
+def test_the_shipped_parameters_are_valid(project: str) -> None:
+    assert load(ROOT / "params.yaml", project).section("task") == SHIPPED["projects"][project]["task"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "told"),
+    [
+        (["train", "epochs"], 0, ["projects.digits.train.epochs", "0", "greater than or equal to 1"]),
+        (["train", "epochs"], "many", ["projects.digits.train.epochs", "'many'", "integer"]),
+        (["train", "learning_rate"], float("nan"), ["train.learning_rate", "nan"]),
+        (["train", "learning_rate"], KeyError, ["train.learning_rate", "missing"]),
+        (["train", "lr"], 0.1, ["train.lr", "unknown key", "learning_rate"]),
+        (
+            ["train", "precision"],
+            "float8",
+            ["train.precision", "'float8'", "'auto', 'float32'"],
+        ),
+        (["train", "network", "blocks"], [1], ["train.network", "one entry for each stage"]),
+        (["train", "augmentation", "scale_range"], [1.2, 0.8], ["train.augmentation", "smallest <= largest"]),
+        (["collect", "classes"], ["a", "a"], ["projects.digits.collect", "classes must differ"]),
+        (["collect", "sources", "0", "sha256"], "123", ["collect.sources.0.sha256", "'123'"]),
+        (["collect", "sources", "0", "kind"], "ftp", ["collect.sources.0", "'ftp'"]),
+        (["goals", "accuracy_min"], 1.2, ["goals.accuracy_min", "1.2", "less than or equal to 1"]),
+        (["task"], "mind_reading", ["projects.digits.task", "'mind_reading'", "image_classification"]),
+        (["surprise"], 1, ["projects.digits.surprise", "unknown key"]),
+        (["validate"], KeyError, ["projects.digits.validate", "missing"]),
+    ],
+)
+def test_a_wrong_key_is_named(tmp_path: Path, keys: list[str], value: Any, told: list[str]) -> None:
+    with pytest.raises(ParameterError) as caught:
+        load(changed(tmp_path, *keys, to=value), "digits")
+    for words in ["params.yaml", *told]:
+        assert words in str(caught.value)
+
+
+def test_an_unknown_project_is_told_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"no project 'digit' \(did you mean 'digits'\?\)"):
+        load(ROOT / "params.yaml", "digit")
+
+
+@pytest.mark.parametrize("text", ["", "projects: []", "projects: {}", "other: 1"])
+def test_no_projects(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParameterError, match="must be a mapping"):
+        load(tmp_path / "params.yaml", "digits")
+
+
+def test_broken_yaml_and_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="not found"):
+        load(tmp_path / "params.yaml", "digits")
+    (tmp_path / "params.yaml").write_text("projects: {digits: [")
+    with pytest.raises(ParameterError, match="not valid YAML"):
+        load(tmp_path / "params.yaml", "digits")
+
+
+def test_a_section_with_a_scalar_instead_of_a_mapping(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"projects\.digits\.task"):
+        (tmp_path / "params.yaml").write_text("projects: {digits: 3}")
+        load(tmp_path / "params.yaml", "digits")

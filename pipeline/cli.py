@@ -44,7 +44,9 @@ def _projects(arguments: argparse.Namespace) -> list[str]:
     if arguments.all:
         return known
     if arguments.project not in known:
-        raise ParameterError(f"no project {arguments.project!r} in params.yaml. There are: {', '.join(known)}.")
+        raise ParameterError(
+            f"no project {arguments.project!r} in params.yaml. There are: {', '.join(known)}."
+        )
     return [arguments.project]
 
 

@@ -19,7 +19,6 @@ from pipeline.core.gates import Gate
 from pipeline.core.load_test import load_test
 from pipeline.core.paths import Paths
 from pipeline.core.prediction_log import URL_VARIABLE
-from pipeline.core.registry import Version
 from pipeline.core.service_process import serving
 from pipeline.core.stage import Context, Evidence, main
 
@@ -29,7 +28,9 @@ PARAMS = ("goals", "deploy")
 def run(context: Context) -> Evidence:
     paths, hook = context.paths, context.hook()
     limits, test = context.params.deploy, paths.prepared / "test"
-    version = _champion(paths)
+    version = registry.champion(paths)
+    if version is None:
+        return _nothing_to_deploy(paths)
     with tempfile.TemporaryDirectory(prefix="fullcycle-deploy-") as folder:
         package = registry.download(paths, version, Path(folder) / "package")
         model_tag = bento.store_model(package, version)
@@ -59,18 +60,25 @@ def run(context: Context) -> Evidence:
     )  # fmt: skip
 
 
-def _champion(paths: Paths) -> Version:
-    version = registry.champion(paths)
-    if version is not None:
-        return version
-    message = f"The registry has no champion of {paths.project}, so there is nothing to deploy. "
-    registration = paths.reports / "registration.json"
-    if registration.is_file():
-        found = read_json(registration)
-        if not found["promoted"]:
-            message += f"Version {found['candidate']['version']} was refused: {found['reason']}. "
-            raise ModelError(message + "Mend that, then run `dvc repro`.")
-    raise ModelError(message + f"Run `dvc repro --force register@{paths.project}`.")
+def _nothing_to_deploy(paths: Paths) -> Evidence:
+    """No model has ever earned promotion. That is a result of the pass, for `review` to report."""
+    registration = read_json(paths.reports / "registration.json")
+    if registration["champion"] is not None:
+        raise ModelError(
+            f"The registry has no champion of {paths.project}, but version "
+            f"{registration['champion']['version']} was registered as such: the registry was wiped or is "
+            f"another. Run `dvc repro --force register@{paths.project}`."
+        )
+    reason = f"version {registration['candidate']['version']} was refused: {registration['reason']}"
+    write_json(paths.reports / "deployment.json", {"bento_tag": None, "model_tag": None, "reason": reason})
+    return Evidence(
+        summary=f"nothing to deploy; {reason}",
+        gates=(
+            Gate(
+                "champions", 0, "at least", 1, "training", "train a model that meets its gates; see register."
+            ),
+        ),
+    )
 
 
 if __name__ == "__main__":

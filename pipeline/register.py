@@ -37,11 +37,12 @@ def run(context: Context) -> Evidence:
     reason = "every gate holds" if promoted else "; ".join(str(gate) for gate in gates if not gate.passed)
     if champion != candidate:
         _move_aliases(context, candidate, champion, promoted, reason)
+    now = candidate if promoted else champion
     write_json(
         paths.reports / "registration.json",
         {
             "candidate": asdict(candidate),
-            "champion": asdict(candidate if promoted else champion) if promoted or champion else None,
+            "champion": asdict(now) if now else None,
             "promoted": promoted,
             "reason": reason,
         },

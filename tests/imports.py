@@ -33,7 +33,7 @@ def hooks(stage: str) -> set[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "hook":
             argument = node.args[0] if node.args else ast.Constant(stage)
             assert isinstance(argument, ast.Constant), f"{stage}: a hook's name must be written out"
-            found.add(argument.value)
+            found.add(str(argument.value))
     return found
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.tasks.image_classification import pixels
+from pipeline.tasks.image_classification.data import pixels
 
 
 def stroke(height: int = 28, width: int = 28) -> np.ndarray:

@@ -56,8 +56,8 @@ def store_model(package: Path, version: Version) -> str:
 def build(root: Path, service: str, model_tag: str) -> str:
     """Builds the Bento that serves a stored model, unless it is there; returns its tag.
 
-    service: "module:attribute". What goes in stands in bentofile.yaml. Only that is copied to where
-    BentoML builds, because it looks at every file below: the whole repository takes half a minute.
+    service: "module:attribute". What goes in stands in bentofile.yaml. That alone is copied to where
+    BentoML builds, so that the name can hold a checksum of exactly what is built.
     """
     import bentoml
     from bentoml.exceptions import NotFound

@@ -44,12 +44,13 @@ def check(name: str, table: "pd.DataFrame", suite: Sequence["Expectation"], docs
         raise ValueError(f"{name}: a suite without expectations checks nothing")
     quiet.silence()
     import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
 
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     for site in list(context.get_docs_sites_urls()):
-        context.delete_data_docs_site(site["site_name"])
+        context.delete_data_docs_site(str(site["site_name"]))
     context.add_data_docs_site(
         site_name="docs",
         site_config={

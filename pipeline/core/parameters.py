@@ -39,6 +39,7 @@ class Expected(Strict):
     bytes_per_item: int = Count
     network_mflop: float = Field(gt=0)
     passes: float = Field(gt=0)
+    machine_gflops: float = Field(gt=0)
     efficiency: float = Field(gt=0, le=1)
     precision: float = Field(gt=0, lt=1)
     copies_on_disk: float = Field(gt=0)
@@ -143,7 +144,7 @@ def _explain(where: str, error: ValidationError, model: type[BaseModel]) -> str:
         key = ".".join([where, *_yaml_location(location, model)])
         match item["type"]:
             case "missing":
-                lines.append(f"{key}: missing. Add it; docs/parameters.md says what it means.")
+                lines.append(f"{key}: missing. Add it, as the shipped projects have it.")
             case "extra_forbidden":
                 siblings = _fields_at(model, location[:-1])
                 hint = _suggest(location[-1], siblings)

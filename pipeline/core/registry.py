@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core import model_package, tracking
 from pipeline.core.artifacts import sha256, writing_folder
@@ -105,14 +105,14 @@ def _log_model(run: tracking.StageRun, package: Path, checksum: str) -> tuple[st
     return logged.model_id, logged.model_uri
 
 
-def _tensor_spec(spec: type, value: object) -> object:
+def _tensor_spec(spec: type, value: Any) -> Any:
     """MLflow's tensor description of an ONNX graph's input or output; -1 where the size is free."""
     import onnx
 
-    tensor = value.type.tensor_type  # type: ignore[attr-defined]
+    tensor = value.type.tensor_type
     shape = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim)
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-    return spec(dtype, shape, name=value.name)  # type: ignore[attr-defined]
+    return spec(dtype, shape, name=value.name)
 
 
 def set_alias(client: "MlflowClient", version: Version, alias: str, why: str) -> None:

@@ -81,14 +81,11 @@ def _private_home(scratch: Path) -> Path:
     A service that starts empties the home's folder of metrics, and with it those of every other
     service that runs from the same home.
     """
-    import bentoml
-    from bentoml.models import BentoMLContainer
-
-    del bentoml  # its import sets the container up
+    shared = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml").expanduser().resolve()
     home = scratch / "home"
     home.mkdir()
     for store in ("bentos", "models"):
-        (home / store).symlink_to(Path(BentoMLContainer.bentoml_home.get()) / store)
+        (home / store).symlink_to(shared / store)
     return home
 
 

@@ -22,13 +22,21 @@ from typing import Any
 from pipeline import tasks
 from pipeline.core import quiet
 from pipeline.core.artifacts import write_json
-from pipeline.core.errors import DiskFull, FullcycleError, GateFailed, TrackingError, is_disk_full
+from pipeline.core.errors import (
+    DiskFull,
+    FullcycleError,
+    GateFailed,
+    SourceError,
+    TrackingError,
+    is_disk_full,
+)
 from pipeline.core.gates import Gate
 from pipeline.core.parameters import ProjectParameters, load
 from pipeline.core.paths import Paths
 from pipeline.core.tracking import PARAM_LENGTH_MAX, StageRun
 
 LAST_STAGE = "review"
+PROCESSES = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
 @dataclass(frozen=True)
@@ -104,10 +112,15 @@ def execute(
     startup = time.time() - began
     try:
         evidence = run(context)
-        write_json(paths.evidence(stage), _as_json(context, evidence, began, startup))
         _record(context, evidence, parameters)
+        write_json(paths.evidence(stage), _as_json(context, evidence, began, startup))
     except BaseException as error:
         _record_failure(stage_run, error)
+        if isinstance(error, FileNotFoundError) and str(error.filename or "").startswith(str(paths.root)):
+            raise SourceError(
+                f"{error.filename} is not there; an earlier stage makes it. Run `dvc repro "
+                f"{stage}@{paths.project}`, which runs what is needed first."
+            ) from error
         if is_disk_full(error) and not isinstance(error, DiskFull):
             raise DiskFull(
                 f"No space left on the disk below {paths.root}: {error}. Nothing half-written was "
@@ -124,7 +137,7 @@ def execute(
 
 
 def _as_json(context: Context, evidence: Evidence, began: float, startup: float) -> dict[str, Any]:
-    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    usage = [resource.getrusage(who) for who in PROCESSES]
     return {
         "stage": context.stage,
         "summary": evidence.summary,
@@ -135,12 +148,17 @@ def _as_json(context: Context, evidence: Evidence, began: float, startup: float)
             "began": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
             "seconds": round(time.time() - began, 2),
             "startup_seconds": round(startup, 2),
-            "peak_memory_mib": round(max(u.ru_maxrss for u in usage) / 1024),  # ru_maxrss is in KiB
+            "peak_memory_mib": round(_peak_memory_mib()),
             "cpu_seconds": round(sum(u.ru_utime + u.ru_stime for u in usage), 2),
             "cores": os.cpu_count(),
             "machine": platform.machine(),
         },
     }
+
+
+def _peak_memory_mib() -> float:
+    """The largest resident set of this process or of one that it started; ru_maxrss is in KiB."""
+    return max(resource.getrusage(who).ru_maxrss for who in PROCESSES) / 1024
 
 
 def _finite(value: float) -> float | None:
@@ -155,7 +173,7 @@ def _record(context: Context, evidence: Evidence, parameters: ProjectParameters)
     metrics = {k: v for k, v in evidence.metrics.items() if math.isfinite(v)}
     run.log_metrics(metrics | gates)
     run.log_metrics({f"{context.stage}.{k}": v for k, v in (metrics | gates).items()}, parent=True)
-    run.log_artifact(context.paths.evidence(context.stage))
+    run.log_metrics({"cost.seconds": time.time() - run.started, "cost.peak_memory_mib": _peak_memory_mib()})
     for file in evidence.files:
         run.log_artifact(file)
     run.close(

@@ -21,7 +21,9 @@ def wilson_interval(successes: int, trials: int) -> Interval:
     shrink = 1 + Z95**2 / trials
     centre = (share + Z95**2 / (2 * trials)) / shrink
     half = Z95 * math.sqrt(share * (1 - share) / trials + Z95**2 / (4 * trials**2)) / shrink
-    return (max(0.0, centre - half), min(1.0, centre + half))
+    low = centre - half if successes > 0 else 0.0
+    high = centre + half if successes < trials else 1.0
+    return (low, high)
 
 
 def bootstrap_interval(

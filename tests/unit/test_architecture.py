@@ -99,7 +99,9 @@ def test_no_code_asks_which_task_or_project_it_is(file: str) -> None:
         if isinstance(node, ast.Compare):
             sides = [node.left, *node.comparators]
             names = {getattr(side, "id", getattr(side, "attr", "")) for side in sides}
-            constants = [side for side in sides if isinstance(side, ast.Constant) and isinstance(side.value, str)]
+            constants = [
+                side for side in sides if isinstance(side, ast.Constant) and isinstance(side.value, str)
+            ]
             assert not (names & {"task", "project"} and constants), ast.unparse(node)
 
 

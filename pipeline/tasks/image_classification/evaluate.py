@@ -17,6 +17,7 @@ from pipeline.tasks.image_classification.data.dataset import Split, read_split
 from pipeline.tasks.image_classification.learning import calibration, shallow
 from pipeline.tasks.image_classification.parameters import Evaluate
 
+SMALLEST_PROBABILITY = 1e-12  # so that the logarithm of a certain mistake is finite
 ROBUSTNESS_IMAGES = 1000  # unseen images that each corruption is tried on
 
 
@@ -34,6 +35,7 @@ def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
     test = read_split(paths.prepared / "test")
     network = DeployedNetwork(paths.model)
     probabilities = network.run(test.pixels, "probabilities").astype(np.float64)
+    of_truth = probabilities[np.arange(len(test)), test.labels]
     predicted = probabilities.argmax(1)
     right = predicted == test.labels
     matrix = np.bincount(test.labels * len(classes) + predicted, minlength=len(classes) ** 2)
@@ -69,7 +71,7 @@ def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
             "gain_over_shallow": gain,
             "shallow_accuracy": float(shallow_right.mean()),
             "parity_max_difference": parity["max_difference"],
-            "log_loss": float(-np.log(np.maximum(probabilities[np.arange(len(right)), test.labels], 1e-12)).mean()),
+            "log_loss": float(-np.log(np.maximum(of_truth, SMALLEST_PROBABILITY)).mean()),
         },
         intervals={
             "accuracy": accuracy_interval,

@@ -14,8 +14,8 @@ from pipeline.core.statistics import wilson_interval
 from pipeline.tasks.image_classification import pictures
 from pipeline.tasks.image_classification.data.corruptions import CORRUPTIONS, SEVERITIES
 from pipeline.tasks.image_classification.data.dataset import Split, read_split
+from pipeline.tasks.image_classification.data.pixels import properties
 from pipeline.tasks.image_classification.parameters import Monitor
-from pipeline.tasks.image_classification.pixels import properties
 
 DEGRADED_SEVERITY = SEVERITIES[1]
 CONFIDENCE = "confidence"
@@ -39,8 +39,8 @@ def monitor(params: Any, paths: Paths, folder: Path) -> Evaluation:
     production = _production(paths, reference, limits)
     _draw(folder / "detection.png", sound, degraded)
     return Evaluation(
-        summary=f"{detection:.0%} of degraded windows noticed, {sound['alarm_share']:.0%} of sound ones raise "
-        f"an alarm; production: {production['state']}",
+        summary=f"{detection:.0%} of degraded windows noticed, alarms in {sound['alarm_share']:.0%} of sound "
+        f"ones; production: {production['state']}",
         metrics={
             "detection": detection,
             "false_alarms": sound["alarm_share"],

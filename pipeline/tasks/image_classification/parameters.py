@@ -42,9 +42,7 @@ class FileImages(Reading, FileSource):
 class Collect(Strict):
     classes: tuple[str, ...] = Field(min_length=2)
     image: Image
-    sources: tuple[Annotated[PypiImages | FileImages, Field(discriminator="kind")], ...] = Field(
-        min_length=1
-    )
+    sources: tuple[Annotated[PypiImages | FileImages, Field(discriminator="kind")], ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _distinct(self) -> "Collect":

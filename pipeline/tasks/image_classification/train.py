@@ -53,8 +53,8 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
     )
     logits = fitting.predict(network, val_split.pixels)
     temperature = fit_temperature(logits, val_split.labels)
-    network = network.cpu().to(memory_format=torch.contiguous_format)  # safetensors takes no other
-    save_file(network.state_dict(), folder / model_package.WEIGHTS)
+    weights = {name: value.contiguous() for name, value in network.cpu().state_dict().items()}
+    save_file(weights, folder / model_package.WEIGHTS)
     export.to_onnx(network, temperature, collect.image, folder / model_package.NETWORK)
     seconds = _keep_history(interrupted / "history.csv", folder)
     val_accuracy = float((logits.argmax(1) == val_split.labels).mean())

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import lightning
 import numpy as np
@@ -57,8 +57,12 @@ class Classifier(lightning.LightningModule):
         # Decay shrinks what multiplies the input; biases and normalisation are left alone.
         weights = [p for p in self.network.parameters() if p.ndim > 1]
         others = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups: list[dict[str, Any]] = [
+            {"params": weights, "weight_decay": recipe.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
         optimiser = torch.optim.SGD(
-            [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others}],
+            groups,
             lr=recipe.learning_rate,
             momentum=recipe.momentum,
             nesterov=True,
@@ -100,13 +104,9 @@ class History(lightning.Callback):
         epoch, met = trainer.current_epoch, trainer.callback_metrics
         lines = self.path.read_text().splitlines() if self.path.is_file() else []
         kept = [line for line in lines[1:] if int(line.split(",")[0]) < epoch]
-        values = [
-            met["train_loss_epoch"],
-            met["val_loss"],
-            met["val_accuracy"],
-            time.monotonic() - self.began,
-        ]
-        row = ",".join([str(epoch), *(f"{float(value):.6g}" for value in values)])
+        values = [float(met[name]) for name in ("train_loss_epoch", "val_loss", "val_accuracy")]
+        values.append(time.monotonic() - self.began)
+        row = ",".join([str(epoch), *(f"{value:.6g}" for value in values)])
         self.path.write_text("\n".join([",".join(self.COLUMNS), *kept, row]) + "\n")
 
 
@@ -143,17 +143,20 @@ def fit(
     )
     device = trainer.strategy.root_device
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loaders = [
-        Batches(*_tensors(*part, device), recipe.batch_size if shuffle else PREDICTION_BATCH,
-                seed=seed, shuffle=shuffle)
-        for part, shuffle in ((train, True), (val, False)) if part is not None
-    ]  # fmt: skip
-    trainer.fit(Classifier(network, recipe, seed), *loaders, ckpt_path=resume_from, weights_only=True)
+    train_batches = Batches(*_tensors(*train, device), recipe.batch_size, seed=seed, shuffle=True)
+    val_batches = val and Batches(*_tensors(*val, device), PREDICTION_BATCH, seed=seed, shuffle=False)
+    trainer.fit(
+        Classifier(network, recipe, seed),
+        train_batches,
+        val_batches,
+        ckpt_path=resume_from,
+        weights_only=True,
+    )
     return trainer
 
 
 def _precision(wanted: Literal["auto", "float32", "bfloat16"]) -> Literal["32-true", "bf16-mixed"]:
-    """The value "auto" takes bfloat16 where the hardware multiplies it faster: GPUs since 2020, CPUs with AMX.
+    """The value "auto" takes bfloat16 where the hardware is faster with it: GPUs since 2020, CPUs with AMX.
 
     Weights, sums and the optimiser stay float32 in any case. On a CPU without AMX bfloat16 is slower.
     """
@@ -175,7 +178,7 @@ def predict(network: nn.Module, pixels: np.ndarray) -> np.ndarray:
         network(torch.tensor(pixels[i : i + PREDICTION_BATCH]).to(device)).cpu()
         for i in range(0, len(pixels), PREDICTION_BATCH)
     ]
-    return cast(np.ndarray, torch.cat(logits).numpy())
+    return torch.cat(logits).numpy()
 
 
 def _tensors(pixels: np.ndarray, labels: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:

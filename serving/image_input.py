@@ -1,0 +1,163 @@
+"""From the body of a request to pixels that the network takes."""
+
+import base64
+import binascii
+import io
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipeline.tasks.image_classification.data import pixels
+from serving.http_errors import HttpError
+from serving.request_body import check_fields, refuse_url
+
+PIXELS_MAX = 16_000_000  # of one picture; 16 megapixels take about 0.3 s and 50 MB to decode
+BATCH_PIXELS_MAX = 64_000_000  # of all pictures of one request
+BATCH_MAX = 256  # items of one request
+FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG"}
+SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"RIFF": "WebP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"%PDF": "PDF",
+}
+
+
+class Decoder:
+    """Turns pictures and lists of pixels into the input of one model, for one request.
+
+    image: (channels, height, width) of the model. Counts pixels, so that a batch of small files
+    cannot unfold into hours of decoding.
+    """
+
+    def __init__(self, image: tuple[int, int, int]) -> None:
+        self.channels, self.height, self.width = image
+        self.budget = BATCH_PIXELS_MAX
+
+    def picture(self, data: bytes, media_type: str = "") -> np.ndarray:
+        """uint8 (C, H, W) of a PNG or JPEG file. media_type: what the client says it is, if it does."""
+        found = next((name for start, name in SIGNATURES.items() if data.startswith(start)), None)
+        declared = FORMATS.get(media_type)
+        if found not in (None, "PNG", "JPEG") or (declared and found and found != declared):
+            said = f"was declared as {media_type} but" if declared else "must be PNG or JPEG and"
+            raise HttpError("unsupported_media_type", f"The picture {said} is {found}.")
+        if not data:
+            raise HttpError("image_undecodable", "The picture is empty.")
+        if found is None:
+            raise HttpError("image_undecodable", "The picture is neither PNG nor JPEG.")
+        try:
+            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+                self._count(image.width, image.height)
+                return pixels.from_image(image, self.height, self.width, self.channels)
+        except HttpError:
+            raise
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            raise self._too_many() from None
+        except Exception as error:  # Pillow's plugins fail in many ways on damaged files
+            raise HttpError(
+                "image_undecodable", f"The picture is damaged or cut off and cannot be decoded: {error}"
+            ) from None
+
+    def _count(self, width: int, height: int) -> None:
+        self.budget -= width * height
+        if width * height > PIXELS_MAX or self.budget < 0:
+            raise self._too_many()
+
+    @staticmethod
+    def _too_many() -> HttpError:
+        return HttpError(
+            "image_too_many_pixels",
+            f"A picture may have {PIXELS_MAX:,} pixels at most, those of one request {BATCH_PIXELS_MAX:,}. "
+            "Send a smaller copy.",
+        )
+
+    def base64_picture(self, text: Any) -> np.ndarray:
+        refuse_url_of_picture(text)
+        try:
+            data = base64.b64decode(text, validate=True)
+        except (TypeError, ValueError, binascii.Error):
+            raise HttpError("image_undecodable", "image_base64 must be a string of base64.") from None
+        return self.picture(data)
+
+    def pixels(self, given: Any) -> np.ndarray:
+        """uint8 (C, H, W) of nested lists of integers, exactly as the network takes them."""
+        refuse_url(given)
+        rows = self._lists(given, self.height, "rows")
+        rows = [self._lists(row, self.width, "pixels in a row") for row in rows]
+        values = list(chain.from_iterable(rows))
+        if self.channels == 3:
+            values = list(chain.from_iterable(self._lists(v, 3, "values in a pixel") for v in values))
+        try:
+            if set(map(type, values)) != {int}:  # bytes() would take true and false
+                raise ValueError
+            flat = np.frombuffer(bytes(values), dtype=np.uint8)
+        except ValueError:
+            raise self._wrong_value(values) from None
+        if self.channels == 1:
+            return flat.reshape(1, self.height, self.width)
+        return np.ascontiguousarray(flat.reshape(self.height, self.width, 3).transpose(2, 0, 1))
+
+    def _lists(self, value: Any, length: int, what: str) -> list[Any]:
+        if not isinstance(value, list) or len(value) != length:
+            colour = " of [red, green, blue]" if self.channels == 3 else ""
+            met = f"{len(value)} {what}" if isinstance(value, list) else f"{_shown(value)} instead of {what}"
+            raise HttpError(
+                "wrong_shape",
+                f"pixels must be {self.height} rows of {self.width} pixels{colour}; met {met}.",
+            )
+        return value
+
+    def _wrong_value(self, values: list[Any]) -> HttpError:
+        wrong = next(v for v in values if type(v) is not int or not 0 <= v <= 255)
+        if isinstance(wrong, list | dict):
+            return HttpError(
+                "wrong_shape",
+                f"pixels must be {self.height} rows of {self.width} integers; met a list as a pixel.",
+            )
+        hint = " Pixels scaled to 0..1 are not accepted." if isinstance(wrong, float) else ""
+        return HttpError("out_of_range", f"A pixel must be an integer in 0..255, not {_shown(wrong)}.{hint}")
+
+    def batch(self, items: Any) -> np.ndarray:
+        """uint8 (N, C, H, W) of the items of a batch; an error says which item."""
+        if not isinstance(items, list):
+            raise HttpError("bad_json", "items must be a list.")
+        if not items:
+            raise HttpError("missing_field", "items must hold at least one item.")
+        if len(items) > BATCH_MAX:
+            raise HttpError(
+                "batch_too_large", f"A batch may have {BATCH_MAX} items, this one has {len(items)}."
+            )
+        images = np.empty((len(items), self.channels, self.height, self.width), dtype=np.uint8)
+        for i, item in enumerate(items):
+            try:
+                images[i] = self._item(item)
+            except HttpError as error:
+                raise error.within(f"items[{i}]") from None
+        return images
+
+    def _item(self, item: Any) -> np.ndarray:
+        if not isinstance(item, dict):
+            raise HttpError("bad_json", "an item must be an object.")
+        if "image_base64" in item:
+            check_fields(item, ["image_base64"])
+            return self.base64_picture(item["image_base64"])
+        check_fields(item, ["pixels"], ["image_base64"])
+        return self.pixels(item["pixels"])
+
+
+def refuse_url_of_picture(text: Any) -> None:
+    """As refuse_url, but base64 of a JPEG begins with a slash ("/9j/"): a path has other letters."""
+    if isinstance(text, str) and text.startswith("/9j/"):
+        return
+    refuse_url(text)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:40] + "..."

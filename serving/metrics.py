@@ -1,0 +1,57 @@
+"""What the service counts for Prometheus; BentoML shows it at /metrics among its own figures.
+
+prometheus_client picks its multi-process mode when it is first imported, by an environment variable
+that BentoML sets for its workers: it is imported when the service starts, not with this module.
+"""
+
+from functools import cache
+
+LATENCY_BUCKETS = (
+    0.001,
+    0.002,
+    0.003,
+    0.005,
+    0.0075,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+)  # seconds
+
+
+class Metrics:
+    def __init__(self) -> None:
+        from prometheus_client import Counter, Gauge, Histogram
+
+        self.requests = Counter("fullcycle_requests", "Requests answered.", ["route", "status"])
+        self.errors = Counter("fullcycle_errors", "Requests refused or failed, by error code.", ["code"])
+        self.seconds = Histogram(
+            "fullcycle_request_seconds",
+            "From the request's first byte to the answer, in seconds.",
+            ["route"],
+            buckets=LATENCY_BUCKETS,
+        )
+        self.labels = Counter("fullcycle_predictions", "Predictions made.", ["version", "label"])
+        self.feedback = Counter("fullcycle_feedback", "Feedback received.", ["agrees"])
+        self.log_dropped = Counter(
+            "fullcycle_prediction_log_dropped", "Predictions answered but not logged: the log was full."
+        )
+        self.log_failures = Counter(
+            "fullcycle_prediction_log_failures", "Attempts to write the prediction log that failed."
+        )
+        self.log_waiting = Gauge(
+            "fullcycle_prediction_log_waiting",
+            "Predictions answered but not yet written to the log.",
+            multiprocess_mode="livesum",
+        )
+
+
+@cache
+def metrics() -> Metrics:
+    """The one set of counters of this process."""
+    return Metrics()

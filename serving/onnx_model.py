@@ -1,0 +1,100 @@
+"""A model package, checked and ready to answer, run by ONNX Runtime."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from pipeline.core import model_package
+from pipeline.core.errors import ModelError
+
+CGROUP_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+RUN_BATCH = 64  # images run at once; keeps memory flat for long batches
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """name, version: as in the registry; sha256: of the network; image: (channels, height, width)."""
+
+    name: str
+    version: str
+    sha256: str
+    classes: tuple[str, ...]
+    image: tuple[int, int, int]
+    session: onnxruntime.InferenceSession
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """float32 (N, K), rows sum to 1; images: uint8 (N, C, H, W)."""
+        if len(images) <= RUN_BATCH:
+            return np.asarray(self.session.run(["probabilities"], {"image": images})[0])
+        parts = (images[i : i + RUN_BATCH] for i in range(0, len(images), RUN_BATCH))
+        return np.concatenate([self.probabilities(part) for part in parts])
+
+
+def load(folder: Path, version: str, expected_sha256: str | None = None) -> OnnxModel:
+    """The model of a package, after every file has met its SHA-256 and a trial run made sense.
+
+    expected_sha256: of the network, from the registry. ModelError says what is wrong.
+    """
+    description = model_package.verify(folder)
+    sha256 = description["files"].get(model_package.NETWORK, "")
+    if expected_sha256 and sha256 != expected_sha256:
+        raise ModelError(
+            f"{folder / model_package.NETWORK}: SHA-256 is {sha256}, the registry says {expected_sha256}. "
+            "It is not loaded. Run `dvc repro` to deploy the registered model again."
+        )
+    try:
+        image = description["image"]
+        model = OnnxModel(
+            name=description["project"],
+            version=version,
+            sha256=sha256,
+            classes=tuple(description["classes"]),
+            image=(image["channels"], image["height"], image["width"]),
+            session=_session(folder / model_package.NETWORK),
+        )
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{folder / model_package.DESCRIPTION}: {error} is missing or malformed.") from error
+    _try_out(model, folder)
+    return model
+
+
+def _session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores()
+    options.inter_op_num_threads = 1
+    # Idle threads that spin would take the cores from the web server beside them.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own exceptions have no common base but Exception
+        raise ModelError(f"{path}: ONNX Runtime cannot load it: {error}") from error
+
+
+def _try_out(model: OnnxModel, folder: Path) -> None:
+    try:
+        found: Any = model.probabilities(np.zeros((2, *model.image), dtype=np.uint8))
+    except Exception as error:  # as above
+        raise ModelError(
+            f"{folder}: the network does not run on an image of {model.image}: {error}"
+        ) from error
+    shape = (2, len(model.classes))
+    if found.shape != shape or not np.isfinite(found).all():
+        raise ModelError(
+            f"{folder}: for two blank images the network gives probabilities of shape {found.shape}, "
+            f"expected {shape} finite values. Its classes are {list(model.classes)}."
+        )
+
+
+def cores() -> int:
+    """Cores that this process may use, also in a container with a quota."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = CGROUP_CPU_LIMIT.read_text().split()
+        return max(1, min(usable, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such file, or "max"
+        return usable

@@ -1,0 +1,154 @@
+"""Reading what a client sends, with limits, and telling it what is wrong with it."""
+
+import asyncio
+import json
+import math
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from serving.http_errors import HttpError
+
+MEBIBYTE = 1 << 20
+READ_SECONDS = 30  # for a whole body; slower clients would let unread requests pile up in memory
+# What a client still sends after it was refused must not be taken for its next request.
+CLOSE = {"connection": "close"}
+
+
+async def read(request: Request, limit: int) -> bytes:
+    """The body, of at most `limit` bytes; a longer one is refused before it is read."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
+    chunks, size = [], 0
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+                chunks.append(chunk)
+    except TimeoutError:
+        message = f"The body was not complete after {READ_SECONDS} seconds."
+        raise HttpError("body_too_slow", message, CLOSE) from None
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> HttpError:
+    message = f"The body may have {limit / MEBIBYTE:g} MiB ({limit} bytes) at most."
+    return HttpError("body_too_large", message, CLOSE)
+
+
+def media_type(request: Request) -> str:
+    return _bare(request.headers.get("content-type", ""))
+
+
+def _bare(content_type: str) -> str:
+    """Without parameters such as `charset`."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body. Raises bad_json, or not_finite for NaN, Infinity and 1e999."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        if _has_number_that_is_not_finite(body):
+            raise HttpError("not_finite", "NaN, Infinity and numbers too large are not accepted.") from None
+        raise HttpError("bad_json", f"The body is not valid UTF-8 JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise HttpError("bad_json", f"The body must be a JSON object, not {_json_type(value)}.")
+    return value
+
+
+def _has_number_that_is_not_finite(body: bytes) -> bool:
+    """Whether the body is what Python takes for JSON, apart from standard JSON's limits on numbers."""
+    found = False
+
+    def constant(_: str) -> None:
+        nonlocal found
+        found = True
+
+    def number(text: str) -> float:
+        nonlocal found
+        value = float(text)
+        found = found or math.isinf(value)
+        return value
+
+    try:
+        json.loads(body, parse_constant=constant, parse_float=number, parse_int=number)
+    except (ValueError, RecursionError):
+        return False
+    return found
+
+
+def _json_type(value: Any) -> str:
+    names = {list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def check_fields(given: dict[str, Any], required: Iterable[str], optional: Iterable[str] = ()) -> None:
+    required, allowed = tuple(required), (*required, *optional)
+    unknown = sorted(given.keys() - set(allowed))
+    if unknown:
+        raise HttpError("unknown_field", f"Unknown: {', '.join(unknown)}. Allowed: {', '.join(allowed)}.")
+    missing = [name for name in required if name not in given]
+    if missing:
+        raise HttpError("missing_field", f"Missing: {', '.join(missing)}.")
+
+
+def refuse_url(value: Any) -> None:
+    """A service that fetched addresses or opened paths for its clients would work for attackers."""
+    if isinstance(value, str) and (
+        "://" in value[:32] or value.startswith(("data:", "/", "./", "../", "~", "\\")) or value[1:3] == ":\\"
+    ):
+        raise HttpError(
+            "url_not_accepted",
+            "Addresses and paths are not fetched. Send the picture itself, not where it lies.",
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of a multipart form."""
+
+    media_type: str
+    data: bytes
+
+
+async def multipart(request: Request, body: bytes) -> dict[str, Part | str]:
+    """The fields of a multipart form whose bytes are read. A field given twice is refused."""
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    parser = _InMemoryParser(request.headers, stream(), max_files=4, max_fields=4, max_part_size=MEBIBYTE)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise HttpError("bad_multipart", f"The multipart body cannot be read: {error.message}") from None
+    except Exception as error:  # python-multipart's callbacks fail in many ways on hostile input
+        raise HttpError("bad_multipart", f"The multipart body cannot be read: {error}") from None
+    given = form.multi_items()
+    try:
+        fields = {
+            name: value
+            if isinstance(value, str)
+            else Part(_bare(value.content_type or ""), await value.read())
+            for name, value in given
+        }
+    finally:
+        await form.close()
+    if len(fields) < len(given):
+        raise HttpError("bad_multipart", "A field is given more than once.")
+    return fields
+
+
+class _InMemoryParser(MultiPartParser):
+    """Parts stay in memory: the body is there already and its size is limited."""
+
+    spool_max_size = 1 << 30

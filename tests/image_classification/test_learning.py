@@ -1,0 +1,210 @@
+"""Networks, batches, augmentation, fitting, calibration, export."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+
+from pipeline.core.errors import ModelError
+from pipeline.tasks.image_classification.learning import export, fitting, networks, sanity
+from pipeline.tasks.image_classification.learning.augmentation import RandomAffine
+from pipeline.tasks.image_classification.learning.batches import Batches, epoch_seed
+from pipeline.tasks.image_classification.learning.calibration import (
+    expected_calibration_error,
+    fit_temperature,
+    reliability,
+)
+from pipeline.tasks.image_classification.parameters import Image, Recipe
+from tests import synthetic_digits
+
+GREY = Image(height=28, width=28, channels=1)
+
+
+def recipe(**changes: object) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "network": {
+                "name": "resnet",
+                "stem_channels": 8,
+                "stem_kernel": 5,
+                "stem_stride": 2,
+                "channels": [8, 16],
+                "blocks": [1, 1],
+                "strides": [1, 2],
+            },
+            "augmentation": {"max_shift": 2, "max_rotation": 10, "scale_range": [0.9, 1.1], "max_shear": 0.1},
+            "epochs": 4,
+            "batch_size": 16,
+            "precision": "float32",
+            "learning_rate": 0.1,
+            "warmup_share": 0.2,
+            "momentum": 0.9,
+            "weight_decay": 0.0005,
+            "label_smoothing": 0.1,
+        }
+        | changes
+    )
+
+
+def digits(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(n) % 10).astype(np.int64)
+    return synthetic_digits.draw(labels, rng)[:, None], labels
+
+
+def network(seed: int = 0, image: Image = GREY) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    return networks.build(recipe().network, image, 10, [0.1] * image.channels, [0.3] * image.channels)
+
+
+@pytest.mark.parametrize(("channels", "height", "width"), [(1, 28, 28), (3, 64, 48), (1, 9, 9)])
+def test_a_network_takes_raw_pixels_of_any_size(channels: Literal[1, 3], height: int, width: int) -> None:
+    made = network(image=Image(height=height, width=width, channels=channels)).eval()
+    pixels = torch.randint(0, 256, (3, channels, height, width), dtype=torch.uint8)
+    with torch.no_grad():
+        logits = made(pixels)
+        assert logits.shape == (3, 10) and logits.dtype == torch.float32
+        assert torch.allclose(logits, made(pixels.float()), atol=1e-5)
+
+
+def test_an_epoch_sees_every_image_once_in_an_order_of_its_own() -> None:
+    pixels, labels = torch.arange(100).view(100, 1, 1, 1).to(torch.uint8), torch.arange(100)
+    batches = Batches(pixels, labels, 10, seed=1, shuffle=True)
+    orders = []
+    for epoch in (0, 1, 0):
+        batches.sampler.set_epoch(epoch)
+        orders.append(torch.cat([y for _, y in batches]).tolist())
+        assert sorted(orders[-1]) == list(range(100))
+    assert orders[0] == orders[2] != orders[1]
+    assert len(batches) == 10
+    assert epoch_seed(1, 0) != epoch_seed(0, 1)
+
+
+def test_an_incomplete_batch_is_kept_only_without_shuffling() -> None:
+    pixels, labels = torch.zeros((25, 1, 2, 2), dtype=torch.uint8), torch.arange(25)
+    assert [len(y) for _, y in Batches(pixels, labels, 10, seed=0, shuffle=False)] == [10, 10, 5]
+    assert [len(y) for _, y in Batches(pixels, labels, 10, seed=0, shuffle=True)] == [10, 10]
+    assert [len(y) for _, y in Batches(pixels, labels, 99, seed=0, shuffle=True)] == [25]
+
+
+def test_augmentation_is_reproducible_keeps_the_range_and_moves_each_image_its_own_way() -> None:
+    affine = RandomAffine(max_shift=2, max_rotation=10, scale_range=(0.9, 1.1), max_shear=0.1)
+    image = torch.from_numpy(digits(1)[0]).repeat(8, 1, 1, 1)
+    one, two = (affine(image, torch.Generator().manual_seed(7)) for _ in range(2))
+    assert torch.equal(one, two)
+    assert one.shape == image.shape and one.min() >= 0 and one.max() <= 255
+    assert not torch.equal(one[0], one[1])
+
+
+def test_augmentation_of_nothing_changes_nothing() -> None:
+    still = RandomAffine(max_shift=0, max_rotation=0, scale_range=(1, 1), max_shear=0)
+    pixels = torch.from_numpy(digits(4)[0])
+    assert torch.allclose(still(pixels, torch.Generator()), pixels.float(), atol=1e-2)
+
+
+def test_the_largest_shift_is_in_pixels() -> None:
+    shifted = RandomAffine(max_shift=3, max_rotation=0, scale_range=(1, 1), max_shear=0)
+    pixels = torch.zeros((400, 1, 21, 31))
+    pixels[:, :, 10, 15] = 255
+    moved = shifted(pixels, torch.Generator().manual_seed(0))
+    x = (moved.sum((1, 2)) @ torch.arange(31.0)) / moved.sum((1, 2, 3)) - 15
+    assert 2.7 < x.abs().max() <= 3.01
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+def test_fitting_learns_and_is_the_same_twice_and_after_an_interruption(tmp_path: Path) -> None:
+    train, val = digits(300), digits(100, seed=1)
+    weights = []
+    checkpoint = tmp_path / "last.ckpt"
+    for stop_after in (None, None, 2):
+        made = network()
+        callbacks = [fitting.EpochCheckpoint(checkpoint), *([Stop(stop_after)] if stop_after else [])]
+        if stop_after:
+            with pytest.raises(Stop.Now):
+                fitting.fit(made, recipe(), 5, train, val, callbacks=callbacks)
+            made = network()
+            fitting.fit(made, recipe(), 5, train, val, resume_from=str(checkpoint))
+        else:
+            fitting.fit(made, recipe(), 5, train, val, callbacks=callbacks)
+        weights.append({k: v.clone() for k, v in made.state_dict().items()})
+        assert (fitting.predict(made, val[0]).argmax(1) == val[1]).mean() > 0.6
+    for other in weights[1:]:
+        assert all(torch.equal(weights[0][k], other[k]) for k in weights[0])
+
+
+class Stop(fitting.lightning.Callback):
+    """Breaks off after so many epochs, as a killed process would."""
+
+    class Now(BaseException):
+        pass
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_epoch_start(self, trainer: fitting.lightning.Trainer, _: object) -> None:
+        if trainer.current_epoch == self.epochs:
+            raise self.Now
+
+
+def test_sanity_checks_pass_on_a_sound_network_and_leave_it_alone() -> None:
+    made = network()
+    before = {k: v.clone() for k, v in made.state_dict().items()}
+    figures = sanity.check(made, recipe(), digits(200))
+    assert figures["overfit_loss"] < 0.5 < figures["initial_loss"]
+    assert all(torch.equal(before[k], v) for k, v in made.state_dict().items())
+    assert figures["mflop_per_image"] == pytest.approx(1.03, abs=0.1)
+
+
+def test_a_network_with_a_part_that_cannot_learn_is_found() -> None:
+    made = network()
+    made.idle = torch.nn.Linear(3, 3)
+    with pytest.raises(ModelError, match=r"no gradient reaches idle.weight, idle.bias"):
+        sanity.check(made, recipe(), digits(100))
+
+
+def test_a_network_whose_scale_is_off_is_found() -> None:
+    made = network()
+    torch.nn.init.normal_(made.get_parameter("head.weight"), std=50)
+    with pytest.raises(ModelError, match="untrained network's loss"):
+        sanity.check(made, recipe(), digits(100))
+
+
+def test_labels_that_contradict_the_images_are_found() -> None:
+    pixels = digits(16)[0].repeat(4, axis=0)
+    with pytest.raises(ModelError, match="could not be learnt by heart"):
+        sanity.check(network(), recipe(), (pixels, np.arange(64) % 4))
+
+
+def test_the_temperature_undoes_overconfidence() -> None:
+    rng = np.random.default_rng(0)
+    honest = rng.normal(0, 2, (20000, 5))
+    labels = np.array([rng.choice(5, p=p) for p in softmax(honest, axis=1)])
+    assert fit_temperature((honest * 3).astype(np.float32), labels) == pytest.approx(3, rel=0.05)
+    assert fit_temperature(honest.astype(np.float32), labels) == pytest.approx(1, rel=0.05)
+
+
+def test_calibration_error_of_known_cases() -> None:
+    sure = np.array([[0.9, 0.1]] * 10)
+    assert expected_calibration_error(sure, np.array([True] * 9 + [False])) == pytest.approx(0)
+    assert expected_calibration_error(sure, np.array([False] * 10)) == pytest.approx(0.9)
+    confidence, accuracy, counts = reliability(sure, np.array([True] * 9 + [False]))
+    assert counts.sum() == 10 and confidence[counts > 0] == pytest.approx([0.9]) == accuracy[counts > 0]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_the_exported_graph_is_the_network_for_any_batch(tmp_path: Path) -> None:
+    import onnxruntime
+
+    made, pixels = network(), digits(7)[0]
+    path = tmp_path / "network.onnx"
+    expected = fitting.predict(made, pixels)
+    export.to_onnx(made.cpu(), 2.0, GREY, path)
+    assert [p.name for p in tmp_path.iterdir()] == ["network.onnx"]
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    for n in (1, 2, 7):
+        logits, probabilities = session.run(["logits", "probabilities"], {"image": pixels[:n]})
+        assert np.abs(logits - expected[:n]).max() < 1e-4
+        assert np.abs(probabilities - softmax(expected[:n] / 2, axis=1)).max() < 1e-5

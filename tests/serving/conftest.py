@@ -1,0 +1,105 @@
+"""One synthetic model for all tests of the service; the Bento store lies in a temporary folder."""
+
+import importlib
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from pipeline.core import bento, model_package
+from pipeline.core.registry import Version
+from pipeline.core.service_process import serving
+from pipeline.tasks.image_classification.data import pixels
+from serving.application import Application, State
+from serving.metrics import metrics
+from serving.onnx_model import OnnxModel, load
+from serving.prediction_log import PredictionLog
+from tests.serving.asgi_client import AsgiClient
+from tests.serving.synthetic import write_package
+
+ROOT = Path(__file__).parents[2]
+SERVICE = "serving.image_classification:ImageClassification"
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Digits, 28x28 grey."""
+    return write_package(tmp_path_factory.mktemp("models") / "digits")
+
+
+@pytest.fixture(scope="session")
+def version(package: Path) -> Version:
+    return Version("digits", "3", model_package.verify(package)["files"][model_package.NETWORK])
+
+
+@pytest.fixture(scope="session")
+def model(package: Path) -> OnnxModel:
+    return load(package, "3")
+
+
+@pytest.fixture
+def log_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/predictions/digits.db"
+
+
+@pytest.fixture
+def log(log_url: str) -> Iterator[PredictionLog]:
+    made = PredictionLog(log_url, "digits", pixels.properties, metrics())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def state(model: OnnxModel, log: PredictionLog) -> State:
+    made = State()
+    made.model, made.log = model, log
+    return made
+
+
+@pytest.fixture
+def client(state: State) -> AsgiClient:
+    """The application without a server around it."""
+    return AsgiClient(Application(state))
+
+
+@pytest.fixture(scope="session")
+def bento_home() -> Iterator[Path]:
+    """A Bento store of its own for the whole session: BentoML looks for it once in a process."""
+    before = os.environ.get("BENTOML_HOME")
+    folder = Path(tempfile.mkdtemp(prefix="fullcycle-bentos-"))
+    os.environ["BENTOML_HOME"] = str(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # BentoML uses what newer libraries have deprecated
+        from bentoml.models import BentoMLContainer
+
+        stores = Path(BentoMLContainer.bentoml_home.get())
+        importlib.import_module("bentoml.bentos")
+    assert stores == folder, "BentoML was used before this fixture"
+    yield folder
+    shutil.rmtree(folder)
+    if before is None:
+        del os.environ["BENTOML_HOME"]
+    else:
+        os.environ["BENTOML_HOME"] = before
+
+
+@pytest.fixture(scope="session")
+def bento_tag(bento_home: Path, package: Path, version: Version) -> str:
+    return bento.build(ROOT, SERVICE, bento.store_model(package, version))
+
+
+@pytest.fixture(scope="session")
+def running(bento_tag: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """A Bento that runs: url, client, log_url."""
+    url_of_log = f"sqlite:///{tmp_path_factory.mktemp('log')}/digits.db"
+    with (
+        serving(bento_tag, {"FULLCYCLE_PREDICTION_LOG": url_of_log}) as url,
+        httpx.Client(base_url=url, trust_env=False, timeout=20) as made,
+    ):
+        yield {"url": url, "client": made, "log_url": url_of_log}

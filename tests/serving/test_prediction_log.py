@@ -1,0 +1,218 @@
+"""Predictions are logged behind the client's back; acknowledged feedback is never lost."""
+
+import sqlite3
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.core import prediction_log as tables
+from pipeline.core.paths import Paths
+from pipeline.core.prediction_log import read_predictions
+from pipeline.tasks.image_classification.data import pixels
+from serving import prediction_log
+from serving.http_errors import HttpError
+from serving.metrics import metrics
+from serving.prediction_log import Prediction, PredictionLog, new_id
+from tests.serving.pictures import digit
+
+
+def prediction(
+    seed: int = 0, at: datetime | None = None, classes: tuple[str, ...] = ("a", "b")
+) -> Prediction:
+    at = at or datetime.now(UTC)
+    shares = np.random.default_rng(seed).dirichlet(np.ones(len(classes))).astype(np.float32)
+    return Prediction(new_id(at), at, "3", classes, shares, digit(seed)[np.newaxis])
+
+
+def test_everything_added_is_there_after_closing(log_url: str) -> None:
+    log = PredictionLog(log_url, "digits", pixels.properties, metrics())
+    made = [prediction(seed) for seed in range(1200)]
+    assert all(log.add(one) for one in made)
+    log.close()
+    rows = {row["id"]: row for row in read_predictions(log_url)}
+    assert rows.keys() == {one.id for one in made}
+    one, row = made[7], rows[made[7].id]
+    assert row["at"] == one.at
+    assert (row["project"], row["model_version"], row["feedback"]) == ("digits", "3", None)
+    assert row["probabilities"] == pytest.approx({"a": one.probabilities[0], "b": one.probabilities[1]})
+    assert row["label"] == max(row["probabilities"], key=row["probabilities"].get)
+    assert row["confidence"] == pytest.approx(one.probabilities.max())
+    expected = {name: values[0] for name, values in pixels.properties(one.image[np.newaxis]).items()}
+    assert row["properties"] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_no_image_is_kept(log: PredictionLog, log_url: str) -> None:
+    log.add(prediction())
+    log.close()
+    file = tables.sqlite_file(log_url)
+    assert file is not None
+    assert digit()[0].tobytes() not in file.read_bytes()
+
+
+def test_rows_are_written_while_the_service_runs(log: PredictionLog, log_url: str) -> None:
+    log.add(prediction())
+    deadline = time.monotonic() + 5
+    while not read_predictions(log_url):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_feedback_finds_a_prediction_that_still_waits(log: PredictionLog, log_url: str) -> None:
+    one = prediction()
+    log.add(one)
+    predicted, new = log.record_feedback(one.id, "b")
+    assert new
+    assert predicted in ("a", "b")
+    (row,) = read_predictions(log_url)
+    assert row["feedback"] == "b"
+    assert row["feedback_at"] >= row["at"]
+
+
+def test_feedback_is_on_the_disk_when_it_is_acknowledged(log: PredictionLog, log_url: str) -> None:
+    """Another process sees it at once, and the connection that wrote it syncs every commit."""
+    one = prediction()
+    log.add(one)
+    log.record_feedback(one.id, "b")
+    file = tables.sqlite_file(log_url)
+    assert file is not None
+    with sqlite3.connect(file) as other:
+        assert other.execute("select label from feedback").fetchall() == [("b",)]
+        assert other.execute("pragma journal_mode").fetchone() == ("wal",)
+    other.close()
+    with log.durable.connect() as connection:
+        assert connection.exec_driver_sql("pragma synchronous").scalar() == 2  # FULL
+
+
+def test_of_many_at_once_one_feedback_wins(log: PredictionLog) -> None:
+    one = prediction()
+    log.add(one)
+    outcomes: list[str] = []
+
+    def send(label: str) -> None:
+        try:
+            log.record_feedback(one.id, label)
+            outcomes.append(label)
+        except HttpError as error:
+            outcomes.append(error.code)
+
+    threads = [threading.Thread(target=send, args=("ab"[i % 2],)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes.count("conflicting_feedback") == 4
+    assert len(set(outcomes) - {"conflicting_feedback"}) == 1
+
+
+def test_feedback_of_another_project_is_unknown(log: PredictionLog, log_url: str) -> None:
+    one = prediction()
+    log.add(one)
+    log.record_feedback(one.id, "a")
+    other = PredictionLog(log_url, "signs", pixels.properties, metrics())
+    with pytest.raises(HttpError, match="No prediction"):
+        other.record_feedback(one.id, "a")
+    other.close()
+    assert read_predictions(log_url, project="signs") == []
+    assert len(read_predictions(log_url, project="digits")) == 1
+
+
+@pytest.fixture
+def hopeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PredictionLog:
+    """A log in a place where nothing can be written."""
+    monkeypatch.setattr(prediction_log, "FLUSH_TIMEOUT", 0.2)
+    monkeypatch.setattr(prediction_log, "RETRY_SECONDS", 0.05)
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file, where a folder should be")
+    return PredictionLog(f"sqlite:///{blocked}/digits.db", "digits", pixels.properties, metrics())
+
+
+def counted(name: str) -> float:
+    return float(getattr(metrics(), name)._value.get())
+
+
+def test_predictions_go_on_when_the_log_cannot_be_written(
+    hopeless: PredictionLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(prediction_log, "QUEUE_ROWS", (16, 16))
+    dropped, failures = counted("log_dropped"), counted("log_failures")
+    added = [hopeless.add(prediction(seed)) for seed in range(20)]
+    assert added == [True] * 16 + [False] * 4
+    time.sleep(0.3)
+    hopeless.close()
+    assert counted("log_dropped") == dropped + 4
+    assert counted("log_failures") > failures
+    assert "cannot be written" in caplog.text
+    assert "16 predictions could not be written" in caplog.text
+
+
+def test_feedback_that_cannot_be_stored_is_not_acknowledged(hopeless: PredictionLog) -> None:
+    one = prediction()
+    hopeless.add(one)
+    for id_ in (one.id, new_id(datetime.now(UTC))):
+        with pytest.raises(HttpError) as caught:
+            hopeless.record_feedback(id_, "a")
+        assert caught.value.code == "log_unavailable"
+        assert caught.value.headers == {"retry-after": "5"}
+    hopeless.close()
+
+
+def test_the_log_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waited is written once the place can be written again."""
+    monkeypatch.setattr(prediction_log, "RETRY_SECONDS", 0.05)
+    place = tmp_path / "place"
+    place.write_text("in the way")
+    url = f"sqlite:///{place}/digits.db"
+    log = PredictionLog(url, "digits", pixels.properties, metrics())
+    one = prediction()
+    log.add(one)
+    time.sleep(0.3)
+    place.unlink()
+    log.close()
+    assert [row["id"] for row in read_predictions(url)] == [one.id]
+
+
+def test_large_images_shorten_the_queue(log: PredictionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prediction_log, "QUEUE_BYTES", 784 * 20)
+    log.closing = True
+    with log.changed:
+        log.changed.notify_all()
+    log.thread.join()
+    assert [log.add(prediction(seed)) for seed in range(21)] == [True] * 20 + [False]
+    log.pending.clear()
+
+
+def test_reading_by_time(log: PredictionLog, log_url: str) -> None:
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    for hours in range(4):
+        log.add(prediction(hours, noon + timedelta(hours=hours)))
+    log.close()
+    found = read_predictions(log_url, since=noon + timedelta(hours=2))
+    assert [row["at"] for row in found] == [noon + timedelta(hours=2), noon + timedelta(hours=3)]
+    assert [row["at"] for row in read_predictions(log_url, last=1)] == [noon + timedelta(hours=3)]
+
+
+def test_reading_what_was_never_written(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/none.db"
+    assert read_predictions(url) == []
+    assert not (tmp_path / "none.db").exists()
+    sqlite3.connect(tmp_path / "none.db").close()
+    (tmp_path / "none.db").touch()
+    assert read_predictions(url) == []
+
+
+def test_where_the_log_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(tables.URL_VARIABLE, raising=False)
+    assert tables.url(Paths(tmp_path, "digits")) == f"sqlite:///{tmp_path}/predictions/digits.db"
+    monkeypatch.setenv(tables.URL_VARIABLE, "postgresql://db/log")
+    assert tables.url(Paths(tmp_path, "digits")) == "postgresql://db/log"
+
+
+def test_ids_grow_with_time_and_do_not_repeat() -> None:
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    ids = [new_id(start + timedelta(milliseconds=i)) for i in range(100)]
+    assert ids == sorted(ids)
+    assert len({new_id(start) for _ in range(1000)}) == 1000

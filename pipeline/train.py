@@ -15,7 +15,8 @@ PARAMS = ("collect", "train")
 def run(context: Context) -> Evidence:
     paths = context.paths
     with checkpoints.resumable(context) as interrupted, writing_folder(paths.model) as folder:
-        training = context.hook().train(context, interrupted, folder)
+        with context.run.system_metrics():
+            training = context.hook().train(context, interrupted, folder)
         model_package.describe(
             folder,
             {

@@ -19,7 +19,7 @@ def run(context: Context) -> Evidence:
     table = hook.table(paths.collected, paths.labelled, len(context.params.collect.classes))
     with writing_folder(paths.reports / "validation") as folder:
         outcomes = expectations.check(
-            name=f"{context.project} data",
+            name=f"{context.project}-data",
             table=table,
             suite=hook.suite(context.params),
             docs=folder / "docs",

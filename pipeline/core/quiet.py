@@ -21,6 +21,7 @@ CHATTY = (
     "lightning.pytorch.trainer.connectors.checkpoint_connector",
     "torch.onnx",
     "mlflow.store.db.utils",
+    "mlflow.system_metrics.system_metrics_monitor",
     "alembic",
     "great_expectations",
 )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.artifacts import read_json
 from pipeline.core.gates import Gate
 from pipeline.core.parameters import Plan
 from pipeline.core.paths import Paths
@@ -35,6 +36,7 @@ def render(
         gates=shown,
         verdict=verdict,
         cost=cost,
+        expectations=read_json(paths.reports / "validation" / "result.json")["expectations"],
         pictures=_pictures(paths),
         links=[link for link in LINKS if (paths.reports / link[0]).exists()],
     )

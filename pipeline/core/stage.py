@@ -116,9 +116,9 @@ def execute(
         write_json(paths.evidence(stage), _as_json(context, evidence, began, startup))
     except BaseException as error:
         _record_failure(stage_run, error)
-        if isinstance(error, FileNotFoundError) and str(error.filename or "").startswith(str(paths.root)):
+        if isinstance(error, FileNotFoundError) and str(paths.root) in str(error):
             raise SourceError(
-                f"{error.filename} is not there; an earlier stage makes it. Run `dvc repro "
+                f"{error.filename or error} is not there; an earlier stage makes it. Run `dvc repro "
                 f"{stage}@{paths.project}`, which runs what is needed first."
             ) from error
         if is_disk_full(error) and not isinstance(error, DiskFull):

@@ -5,7 +5,8 @@ MLflow is imported when a run is opened or closed, not before: it costs about a 
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 PASS_TAG = "fullcycle.pass"
 STAGE_TAG = "fullcycle.stage"
 PARENT_TAG = "mlflow.parentRunId"
+SAMPLING_SECONDS = 5  # between two samples of the system's metrics
 PARAM_LENGTH_MAX = 6000  # MLflow refuses longer parameter values
 
 
@@ -140,6 +142,18 @@ class StageRun:
 
         entries = [RunTag(k, v) for k, v in tags.items()]
         self.client.log_batch(self.parent_id if parent else self.id, tags=entries)
+
+    @contextmanager
+    def system_metrics(self) -> Iterator[None]:
+        """Samples processor, memory, disk, network and GPU into the run while the block works."""
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        monitor = SystemMetricsMonitor(self.id, sampling_interval=SAMPLING_SECONDS)
+        monitor.start()
+        try:
+            yield
+        finally:
+            monitor.finish()
 
     def close(self, status: str, *, close_parent: bool) -> None:
         """status: FINISHED, FAILED or KILLED."""

@@ -24,9 +24,10 @@ def change(folder: Path, *keys: str, to: object) -> None:
     path = folder / "params.yaml"
     content = yaml.safe_load(path.read_text())
     section = content["projects"]["digits"]
-    for key in keys[:-1]:
-        section = section[int(key)] if isinstance(section, list) else section[key]
-    section[keys[-1]] = to
+    *places, last = [int(key) if key.isdigit() else key for key in keys]
+    for place in places:
+        section = section[place]
+    section[last] = to
     path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
@@ -100,9 +101,9 @@ def test_a_stage_before_its_input_is_there(workspace: Path) -> None:
 
 
 def test_a_store_that_does_not_answer(workspace: Path) -> None:
-    done = run_stage("plan", workspace, MLFLOW_TRACKING_URI=f"sqlite:///{workspace}/no/such/folder/m.db")
+    done = run_stage("plan", workspace, MLFLOW_TRACKING_URI="sqlite:////proc/none/m.db")
     assert done.returncode == 8 and "Traceback" not in done.stderr
-    assert "MLFLOW_TRACKING_URI" in done.stderr and "/no/such/folder/m.db" in done.stderr
+    assert "Set MLFLOW_TRACKING_URI" in done.stderr and "sqlite:////proc/none/m.db" in done.stderr
 
 
 def in_process(workspace: Path, run: object) -> Evidence:
@@ -150,7 +151,7 @@ def test_a_stage_that_breaks_is_failed_in_mlflow_with_its_reason(workspace: Path
 
 
 def test_a_lost_store_does_not_hide_the_error(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace}/no/m.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////proc/none/m.db")
 
     def run(_: Context) -> Evidence:
         raise SourceError("the well is dry")

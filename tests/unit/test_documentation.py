@@ -1,0 +1,28 @@
+"""What users read is complete: parameters are explained, links lead somewhere."""
+
+import re
+
+import pytest
+
+from tests.imports import ROOT
+
+PAGES = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
+# Values that say themselves what they are.
+PLAIN = {"task", "purpose", "users", "decision", "policy", "name", "package", "version", "member", "sha256",
+         "licence", "classes", "salt", "seed"}  # fmt: skip
+
+
+def test_every_number_in_the_parameters_says_what_it_means() -> None:
+    silent = []
+    for number, line in enumerate((ROOT / "params.yaml").read_text().splitlines(), 1):
+        found = re.match(r"\s*(?:- )?(\w+): +[\d.\[]", line)
+        if found and "#" not in line and found.group(1) not in PLAIN:
+            silent.append(f"{number}: {line.strip()}")
+    assert silent == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_between_files_lead_somewhere(page: str) -> None:
+    folder = (ROOT / page).parent
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text())
+    assert [link for link in links if not (folder / link).exists()] == []

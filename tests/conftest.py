@@ -47,7 +47,7 @@ def small_parameters(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Pa
     digits["plan"]["expected"] |= {"items": 900, "test_items": 300, "precision": 0.05}
     recipes = [digits["label"]["recipe"], digits["forecast"]["recipe"], digits["train"]]
     for recipe in recipes:
-        recipe["network"] |= {"stem_channels": 8, "channels": [8, 16]}
+        recipe["network"] |= {"stem_channels": 8, "channels": [8, 16], "blocks": [1, 1], "strides": [1, 2]}
         recipe |= {"epochs": 8, "batch_size": 16, "learning_rate": 0.1}
     digits["train"]["epochs"] = 12
     digits["forecast"] |= {"train_sizes": [100, 200, 400], "repeats": 1, "draws": 100}

@@ -50,17 +50,22 @@ class TrackingError(FullcycleError):
 
 
 DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
+# How SQLite (and MLflow, which wraps it), the C library, NumPy and PyTorch say it.
+DISK_FULL_WORDS = (
+    "database or disk is full",
+    "No space left on device",
+    "Not enough free space to write",
+    "requested and 0 written",
+    "PytorchStreamWriter failed writing file",
+)
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether `error`, or an error that it was raised from, says that no room is left.
-
-    SQLite (and MLflow, which wraps it) reports a full disk in words, not as an OSError.
-    """
+    """Whether `error`, or an error that it was raised from, says that no room is left."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS:
             return True
-        if "database or disk is full" in str(error) or "No space left on device" in str(error):
+        if any(words in str(error) for words in DISK_FULL_WORDS):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -23,7 +23,7 @@ def repository(
     tmp_path_factory: pytest.TempPathFactory, small_parameters: tuple[dict, Path]
 ) -> tuple[Path, Dvc]:
     """A clone-like folder with the project's own code, small parameters, git and DVC."""
-    folder = tmp_path_factory.mktemp("repository")
+    folder, elsewhere = tmp_path_factory.mktemp("repository"), tmp_path_factory.mktemp("stores")
     for name in ("pipeline", "serving"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", "bentofile.yaml", ".dvcignore", ".gitignore"):
@@ -33,8 +33,8 @@ def repository(
     shutil.copy(archive, folder / "digits.zip")
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "BENTOML_HOME": str(folder / ".bentoml"),
-        "DVC_SITE_CACHE_DIR": str(folder / ".dvc-site"),
+        "BENTOML_HOME": str(elsewhere / "bentoml"),
+        "DVC_SITE_CACHE_DIR": str(elsewhere / "dvc"),
         "GIT_CONFIG_GLOBAL": os.devnull,
     }
 
@@ -106,7 +106,7 @@ def _mlflow_holds_the_pass(folder: Path) -> None:
     assert parents[0].data.params["train.epochs"] == "12"
     assert len(client.get_metric_history(children["train"].info.run_id, "val_loss")) == 12
     version = client.get_model_version_by_alias("digits", "champion")
-    assert version.version == "1" and version.tags["gates"] == "hold"
+    assert str(version.version) == "1" and version.tags["gates"] == "hold"
 
 
 def _one_parameter_reruns_what_follows_from_it(folder: Path, run: Dvc) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 PASS_TAG = "fullcycle.pass"
+# MLflow's pages then open with runs and metrics, not with those for language models.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 STAGE_TAG = "fullcycle.stage"
 PARENT_TAG = "mlflow.parentRunId"
 SAMPLING_SECONDS = 5  # between two samples of the system's metrics
@@ -43,7 +45,7 @@ def experiment_id(paths: Paths, mlflow_client: "MlflowClient") -> str:
     if found is None:
         local = tracking_uri(paths).startswith("sqlite:")
         location = (paths.home / "mlruns" / paths.project).as_uri() if local else None
-        return mlflow_client.create_experiment(paths.project, location)
+        return mlflow_client.create_experiment(paths.project, location, EXPERIMENT_TAGS)
     if found.lifecycle_stage == "deleted":
         mlflow_client.restore_experiment(found.experiment_id)
     return found.experiment_id

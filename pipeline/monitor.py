@@ -4,11 +4,16 @@ A profile of the validation items is the reference. Unseen items are replayed in
 degraded, to measure how often an alarm is raised without reason and how often with. Then the latest
 window that production saw is judged the same way, if the service has answered enough.
 
-Reads   data/P/prepared/{val,test}/, models/P/, the prediction log
+Reads   data/P/prepared/{val,test}/, the champion in the MLflow registry (models/P/ before there is
+        one), the prediction log
 Writes  reports/P/monitoring/ (result.json, detection.png)
 Params  goals, monitor
 """
 
+import tempfile
+from pathlib import Path
+
+from pipeline.core import registry
 from pipeline.core.artifacts import write_json, writing_folder
 from pipeline.core.stage import Context, Evidence, main
 
@@ -17,8 +22,14 @@ PARAMS = ("goals", "monitor")
 
 def run(context: Context) -> Evidence:
     paths = context.paths
-    with writing_folder(paths.reports / "monitoring") as folder:
-        monitoring = context.hook().monitor(context.params, paths, folder)
+    with (
+        writing_folder(paths.reports / "monitoring") as folder,
+        tempfile.TemporaryDirectory(prefix="fullcycle-monitor-") as scratch,
+    ):
+        champion = registry.champion(paths)
+        # What answers in production is the champion; before there is one, the candidate is judged.
+        package = registry.download(paths, champion, Path(scratch) / "champion") if champion else paths.model
+        monitoring = context.hook().monitor(context.params, paths, package, folder)
         write_json(folder / "result.json", monitoring.details)
     return Evidence(
         summary=monitoring.summary,

@@ -38,6 +38,9 @@ def repository(
         "GIT_CONFIG_GLOBAL": os.devnull,
     }
 
+    # A stage run in this process by another test has left its own store there.
+    environment.pop("MLFLOW_TRACKING_URI", None)
+
     def run(*command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280, check=False

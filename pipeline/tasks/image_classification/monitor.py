@@ -21,11 +21,14 @@ DEGRADED_SEVERITY = SEVERITIES[1]
 CONFIDENCE = "confidence"
 
 
-def monitor(params: Any, paths: Paths, folder: Path) -> Evaluation:
-    """Replays unseen images, sound and degraded; judges what production saw. Writes detection.png."""
+def monitor(params: Any, paths: Paths, package: Path, folder: Path) -> Evaluation:
+    """Replays unseen images, sound and degraded; judges what production saw. Writes detection.png.
+
+    package: of the network that answers in production
+    """
     limits, goals = params.monitor, params.goals
     rng = np.random.default_rng(limits.seed)
-    network = DeployedNetwork(paths.model)
+    network = DeployedNetwork(package)
     val, test = read_split(paths.prepared / "val"), read_split(paths.prepared / "test")
     reference = _profile(val.pixels, network)
     sound = _replay_sound(reference, test, network, limits, rng)

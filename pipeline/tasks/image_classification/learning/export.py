@@ -41,4 +41,9 @@ def to_onnx(network: nn.Module, temperature: float, image: Image, path: Path) ->
         verbose=False,
     )
     assert program is not None  # dynamo=True returns the program
-    onnx.save(program.model_proto, path)
+    model = program.model_proto
+    # The exporter notes source lines with this machine's paths: the same weights would give another
+    # file in another folder, and the paths would be shipped.
+    for part in (model.graph, *model.graph.node, *model.graph.value_info):
+        del part.metadata_props[:]
+    onnx.save(model, path)

@@ -1,0 +1,41 @@
+"""Great Expectations finds what is wrong, and says where."""
+
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import great_expectations.expectations as gxe
+
+from pipeline.core import expectations
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+TABLE = pd.DataFrame({"label": [0, 1, 1, 7], "ink": [0.1, 0.2, 0.3, 0.95]})
+
+
+def test_broken_expectations_are_told_with_column_and_examples(tmp_path: Path) -> None:
+    suite = [
+        gxe.ExpectColumnValuesToBeInSet(column="label", value_set=[0, 1]),
+        gxe.ExpectColumnValuesToBeBetween(column="ink", min_value=0, max_value=0.9),
+        gxe.ExpectColumnMeanToBeBetween(column="ink", max_value=0.5),
+    ]
+    label, ink, mean = expectations.check("p-data", TABLE, suite, tmp_path / "docs")
+    assert (label.met, ink.met, mean.met) == (False, False, True)
+    assert label.examples == [7] and ink.examples == [0.95]
+    assert "label" in str(label) and "7" in str(label)
+    assert mean.observed == pytest.approx(0.3875)
+    assert (tmp_path / "docs" / "index.html").is_file()
+
+
+def test_a_column_that_is_missing_fails(tmp_path: Path) -> None:
+    suite = [gxe.ExpectColumnValuesToNotBeNull(column="nowhere")]
+    (found,) = expectations.check("p-data", TABLE, suite, tmp_path / "docs")
+    assert not found.met
+
+
+def test_a_suite_that_cannot_fail_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="checks nothing"):
+        expectations.check("p-data", TABLE, [], tmp_path)

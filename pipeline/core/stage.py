@@ -36,6 +36,7 @@ from pipeline.core.paths import Paths
 from pipeline.core.tracking import PARAM_LENGTH_MAX, StageRun
 
 LAST_STAGE = "review"
+INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 PROCESSES = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
@@ -95,6 +96,9 @@ def main(run: Callable[[Context], Evidence], sections: tuple[str, ...]) -> None:
     except FullcycleError as error:
         print(f"\n{stage}@{paths.project}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print(f"\n{stage}@{paths.project}: interrupted. `dvc repro` goes on from here.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def execute(

@@ -69,7 +69,7 @@ def run(paths: Paths) -> tuple[Evidence, dict]:
 
 def alias(paths: Paths, name: str) -> str | None:
     found = registry.by_alias(MlflowClient(f"sqlite:///{paths.root}/mlflow.db"), "digits", name)
-    return found and found.version
+    return found.version if found else None
 
 
 def test_the_first_model_is_promoted_by_its_gates_and_registering_it_again_changes_nothing(

@@ -68,4 +68,5 @@ def test_a_full_disk_is_recognised_through_what_wraps_it() -> None:
     except RuntimeError as error:
         assert is_disk_full(error)
     assert is_disk_full(RuntimeError("(sqlite3.OperationalError) database or disk is full"))
+    assert is_disk_full(OSError("Not enough free space to write 54880000 bytes after offset 128"))
     assert not is_disk_full(OSError(errno.EACCES, "Permission denied"))

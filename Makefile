@@ -10,7 +10,8 @@ PROJECT ?= digits
 BIN := .venv/bin
 INSTALLED := .venv/installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# No component phones home.
+# No component phones home: neither from here, nor from a shell that activates .venv.
+QUIET := DO_NOT_TRACK DVC_NO_ANALYTICS MLFLOW_DISABLE_TELEMETRY BENTOML_DO_NOT_TRACK GX_ANALYTICS_ENABLED
 export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -43,8 +44,10 @@ clean:
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-	  { echo "Python 3.11 is needed; $(PYTHON) is another. Set it: make PYTHON=/path/to/python3.11 $@"; exit 2; }
+	  { echo "Python 3.11 is needed; $(PYTHON) is another. Say which: make PYTHON=/path/to/python3.11"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@grep -q DO_NOT_TRACK $(BIN)/activate || \
+	  printf '%s\n' $(foreach name,$(QUIET),'export $(name)=$($(name))') >> $(BIN)/activate
 	@echo "Installing the pinned packages into .venv (a few minutes the first time) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@

@@ -47,7 +47,11 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
         (val_split.pixels, val_split.labels),
         resume_from=str(checkpoint) if checkpoint.is_file() else None,
         logger=_logger(context),
-        callbacks=[fitting.EpochCheckpoint(checkpoint), fitting.History(interrupted / "history.csv")],
+        callbacks=[
+            fitting.EpochCheckpoint(checkpoint),
+            fitting.History(interrupted / "history.csv"),
+            lightning.pytorch.callbacks.LearningRateMonitor("step"),
+        ],
         enable_progress_bar=True,
         log_every_n_steps=50,
     )

@@ -1,0 +1,65 @@
+"""The command line: clear answers, exit codes that scripts can use."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.artifacts import write_json
+from tests.imports import ROOT
+
+
+def fullcycle(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from pipeline.cli import main; main()", *words],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    return tmp_path
+
+
+def test_a_project_that_never_ran_is_not_deployed(project: Path) -> None:
+    done = fullcycle(project, "verdict", "digits", "--json")
+    verdict = json.loads(done.stdout)["digits"]
+    assert done.returncode == 0 and verdict["outcome"] == "revisit" and verdict["phase"] == "planning"
+    assert "stage plan has left no evidence. Run `dvc repro`." in verdict["sentence"]
+
+
+def test_unknown_projects_and_folders_without_parameters_are_told(project: Path, tmp_path: Path) -> None:
+    done = fullcycle(project, "verdict", "cats")
+    assert done.returncode == 2 and "no project 'cats'" in done.stderr and "digits" in done.stderr
+    (tmp_path / "empty").mkdir()
+    done = fullcycle(tmp_path / "empty", "verdict", "--all")
+    assert done.returncode == 2 and "Run from the repository's root" in done.stderr
+
+
+def test_serving_what_was_never_deployed(project: Path) -> None:
+    done = fullcycle(project, "serve", "digits")
+    assert done.returncode == 6
+    assert done.stderr.strip().endswith("Run `dvc repro deploy@digits` first.")
+    write_json(project / "reports/digits/deployment.json", {"bento_tag": None, "reason": "refused"})
+    assert fullcycle(project, "serve", "digits").returncode == 6
+
+
+def test_a_port_in_use_is_told_with_what_to_do(project: Path) -> None:
+    write_json(project / "reports/digits/deployment.json", {"bento_tag": "digits:v1"})
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = fullcycle(project, "serve", "digits", "--port", str(port))
+    assert done.returncode == 7 and "Traceback" not in done.stderr
+    assert f"127.0.0.1:{port} cannot be listened on" in done.stderr and f"--port {port + 1}" in done.stderr

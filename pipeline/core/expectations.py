@@ -92,7 +92,9 @@ def _outcome(item: Any) -> Outcome:
     allowed = {k: v for k, v in config["kwargs"].items() if k not in ("batch_id", "column")}
     found = item["result"]
     error = item["exception_info"].get("exception_message")
-    observed = error or found.get("observed_value", found.get("unexpected_count"))
+    observed = error or found.get("observed_value")
+    if "unexpected_count" in found:
+        observed = f"{found['unexpected_count']} of {found['element_count']} unexpected"
     return Outcome(
         expectation=config["type"],
         column=config["kwargs"].get("column"),

@@ -51,7 +51,7 @@ LINKS = (
 )
 
 
-def _pictures(paths: Paths) -> list[dict[str, str]]:
+def _pictures(paths: Paths) -> list[dict[str, Any]]:
     """Every picture of the project's stages, in the lifecycle's order, as data URIs."""
     places = (
         paths.labelled,
@@ -63,8 +63,15 @@ def _pictures(paths: Paths) -> list[dict[str, str]]:
     return [
         {
             "name": picture.stem.replace("_", " "),
+            "wide": _is_wide(picture.read_bytes()),
             "uri": f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}",
         }
         for place in places
         for picture in sorted(place.glob("*.png"))
     ]
+
+
+def _is_wide(png: bytes) -> bool:
+    """Whether a PNG is more than twice as wide as high; both stand in its header, bytes 16 to 24."""
+    width, height = (int.from_bytes(png[start : start + 4]) for start in (16, 20))
+    return width > 2 * height

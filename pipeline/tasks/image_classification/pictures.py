@@ -70,7 +70,10 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
     ax.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1, mistakes.max()))
     for (i, j), count in np.ndenumerate(matrix):
         if count:
-            ax.text(j, i, str(count), ha="center", va="center", fontsize=7)
+            dark = mistakes[i, j] > mistakes.max() / 2
+            ax.text(
+                j, i, str(count), ha="center", va="center", fontsize=7, color="white" if dark else "black"
+            )
     ax.set(xlabel="predicted", ylabel="true", title="Unseen images: mistakes in red")
     ax.set_xticks(range(len(classes)), classes)
     ax.set_yticks(range(len(classes)), classes)

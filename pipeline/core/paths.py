@@ -62,11 +62,3 @@ class Paths:
     @property
     def prediction_log(self) -> Path:
         return self.home / "predictions" / f"{self.project}.db"
-
-
-def relative(path: Path) -> str:
-    """`path` as a person would type it from where they stand."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

@@ -3,7 +3,7 @@
 The Bento is built from the registry, not from models/P: what runs is what was promoted. It is
 started on a free port with a prediction log of its own, asked, put under load, and stopped.
 
-Reads   data/P/prepared/test/, the champion in the MLflow registry, serving/, bentofile.yaml
+Reads   data/P/prepared/, the champion in the MLflow registry, serving/, bentofile.yaml
 Writes  reports/P/deployment.json; a model and a Bento in the Bento store
 Params  goals, deploy
 """
@@ -27,19 +27,23 @@ PARAMS = ("goals", "deploy")
 
 def run(context: Context) -> Evidence:
     paths, hook = context.paths, context.hook()
-    limits, test = context.params.deploy, paths.prepared / "test"
+    limits = context.params.deploy
     version = registry.champion(paths)
     if version is None:
         return _nothing_to_deploy(paths)
     with tempfile.TemporaryDirectory(prefix="fullcycle-deploy-") as folder:
         package = registry.download(paths, version, Path(folder) / "package")
+        hook.add_state(package, paths.prepared)
         model_tag = bento.store_model(package, version)
         bento_tag = bento.build(paths.root, hook.SERVICE, model_tag)
         log = {URL_VARIABLE: f"sqlite:///{folder}/predictions.db"}
         with serving(bento_tag, log) as url:
-            compared = hook.compare(url, package, test, limits)
+            compared = hook.compare(url, package, paths.prepared, limits)
             load = load_test(
-                url, hook.load_requests(test), seconds=limits.load_seconds, connections=limits.connections
+                url,
+                hook.load_requests(paths.prepared),
+                seconds=limits.load_seconds,
+                connections=limits.connections,
             )
     metrics = {**compared, **load}
     write_json(
@@ -53,7 +57,7 @@ def run(context: Context) -> Evidence:
         metrics=metrics,
         gates=(
             Gate("served_equals_offline", compared["served_equals_offline"], "at least", 1.0, "deploying",
-                 "the service prepares its input or runs the network differently; compare pixels.py."),
+                 "the service prepares its input or runs the network differently; compare serving/ with tasks/."),
             Gate("latency_p99", load["latency_p99_ms"], "at most", context.params.goals.latency_p99_ms_max,
                  "deploying", "give the service more cores, or train a smaller network."),
         ),

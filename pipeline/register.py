@@ -1,6 +1,6 @@
 """Register: a new version in the MLflow registry, promoted only when it has earned it.
 
-Reads   data/P/prepared/test/ (paired test), models/P/, reports/P/evaluation/
+Reads   data/P/prepared/ (paired test), models/P/, reports/P/evaluation/
 Writes  reports/P/registration.json; a version and aliases in the MLflow registry
 Params  register
 """
@@ -75,10 +75,10 @@ def _not_worse(context: Context, candidate: Version, champion: Version) -> Gate:
     """
     params = context.params.register
     scores = context.hook("evaluate").scores
-    test = context.paths.prepared / "test"
+    prepared = context.paths.prepared
     with tempfile.TemporaryDirectory() as folder:
-        old = scores(registry.download(context.paths, champion, Path(folder) / "champion"), test)
-    new = scores(context.paths.model, test)
+        old = scores(registry.download(context.paths, champion, Path(folder) / "champion"), prepared)
+    new = scores(context.paths.model, prepared)
     difference, interval = paired_difference(new, old, draws=params.draws, seed=params.seed)
     return Gate(
         f"difference_to_champion_{champion.version}", interval[0], "at least", -params.margin, "training",

@@ -25,6 +25,7 @@ def run(context: Context) -> Evidence:
                 "data_sha256": sha256_of_folder(paths.prepared / "train"),
                 **training.description,
             },
+            training.files,
         )
     return Evidence(
         summary=training.summary,

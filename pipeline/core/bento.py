@@ -26,11 +26,16 @@ BUILD_SECONDS = 120
 
 
 def store_model(package: Path, version: Version) -> str:
-    """Puts a verified package into the Bento model store, unless it is there; returns its tag."""
+    """Puts a verified package into the Bento model store, unless it is there; returns its tag.
+
+    The tag ends in the beginning of the checksum of everything in the package: the same network
+    may be shipped with newer state.
+    """
     import bentoml
     from bentoml.exceptions import NotFound
 
-    tag = f"{version.name}:v{version.version}-{version.sha256[:SHORT]}"
+    contents = hashlib.sha256((package / model_package.DESCRIPTION).read_bytes()).hexdigest()
+    tag = f"{version.name}:v{version.version}-{contents[:SHORT]}"
     try:
         stored = bentoml.models.get(tag)
         if stored.info.metadata.get("sha256") == version.sha256:
@@ -41,15 +46,13 @@ def store_model(package: Path, version: Version) -> str:
         pass
     except ModelError:  # damaged in the store; the package in hand is whole
         bentoml.models.delete(tag)
-    model_package.verify(package)
     with bentoml.models.create(
         tag,
         module="serving.onnx_model",
         labels={"project": version.name},
         metadata={"version": version.version, "sha256": version.sha256},
     ) as stored:
-        for file in sorted(package.iterdir()):
-            shutil.copyfile(file, Path(stored.path) / file.name)
+        model_package.copy(package, Path(stored.path))
     return tag
 
 

@@ -1,11 +1,14 @@
 """The model package: the folder that `train` leaves, the registry keeps and the service loads.
 
-network.onnx         the deployed network; uint8 pixels or features in, probabilities out
+network.onnx         the deployed network; raw input or features in, the answer out
 weights.safetensors  the same weights for going on with training
-model.json           what it is: project, task, classes, input, SHA-256 of the other files
+model.json           what it is: project, task, what the task says of it, SHA-256 of the package's other files
+and the files that a task adds, for instance what it has counted from the training data. Pictures and
+tables that lie in the folder without being named in model.json are for the reader, not part of the package.
 """
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,21 @@ DESCRIPTION = "model.json"
 FORMAT = 1
 
 
-def describe(folder: Path, description: Mapping[str, Any]) -> None:
-    """Writes model.json into a folder that already holds the other two files."""
-    files = {name: sha256(folder / name) for name in (NETWORK, WEIGHTS)}
+def describe(folder: Path, description: Mapping[str, Any], more: Iterable[str] = ()) -> None:
+    """Writes model.json into a folder that already holds the other files.
+
+    more: what belongs to the package beside network and weights, as paths relative to the folder
+    """
+    files = {name: sha256(folder / name) for name in (NETWORK, WEIGHTS, *sorted(more))}
     write_json(folder / DESCRIPTION, {"format": FORMAT, **description, "files": files})
+
+
+def copy(source: Path, target: Path) -> Path:
+    """A verified package's files, and no others, copied into the folder `target`."""
+    for name in (*verify(source)["files"], DESCRIPTION):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target / name)
+    return target
 
 
 def verify(folder: Path) -> dict[str, Any]:

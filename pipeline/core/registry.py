@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core import model_package, tracking
-from pipeline.core.artifacts import sha256, writing_folder
+from pipeline.core.artifacts import read_json, sha256, writing_folder
 from pipeline.core.errors import ModelError
 from pipeline.core.paths import Paths
 
@@ -97,12 +97,18 @@ def _log_model(run: tracking.StageRun, package: Path, checksum: str) -> tuple[st
             pip_requirements=["onnxruntime", "numpy"],
             save_as_external_data=False,
         )
-    for name in (model_package.WEIGHTS, model_package.DESCRIPTION):
+    for name in _beside_network(package):
         run.client.log_model_artifact(logged.model_id, str(package / name))
     stored = Path(mlflow.artifacts.download_artifacts(logged.model_uri)) / MLFLOW_NETWORK
     if sha256(stored) != checksum:
         raise ModelError(f"The MLflow store changed the network: {stored} differs from {package}.")
     return logged.model_id, logged.model_uri
+
+
+def _beside_network(folder: Path) -> list[str]:
+    """The files of a package beside its network, whatever that one is called there."""
+    files = read_json(folder / model_package.DESCRIPTION)["files"]
+    return [*(name for name in files if name != model_package.NETWORK), model_package.DESCRIPTION]
 
 
 def _tensor_spec(spec: type, value: Any) -> Any:
@@ -131,7 +137,7 @@ def download(paths: Paths, version: Version, folder: Path) -> Path:
     stored = Path(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}"))
     with writing_folder(folder) as partial:
         shutil.copyfile(stored / MLFLOW_NETWORK, partial / model_package.NETWORK)
-        for name in (model_package.WEIGHTS, model_package.DESCRIPTION):
+        for name in _beside_network(stored):
             shutil.copyfile(stored / name, partial / name)
         if sha256(partial / model_package.NETWORK) != version.sha256:
             raise ModelError(

@@ -8,8 +8,10 @@ from typing import Any
 @dataclass(frozen=True)
 class Training:
     """description: for model.json, only what the same inputs always give; metrics: figures of this
-    run, times among them; summary: one sentence for a person."""
+    run, times among them; summary: one sentence for a person; files: what the task adds to the
+    model package, relative to its folder."""
 
     description: Mapping[str, Any]
     metrics: Mapping[str, float]
     summary: str
+    files: tuple[str, ...] = ()

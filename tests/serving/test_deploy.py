@@ -64,7 +64,7 @@ def test_the_champion_is_deployed_and_proven(
     ]
     assert evidence.metrics["answers"] == 60  # each image as PNG, as JSON and in a batch
     written = read_json(context.paths.reports / "deployment.json")
-    assert written["model_tag"] == f"digits:v3-{version.sha256[:8]}"
+    assert written["model_tag"].startswith("digits:v3-")
     assert written["bento_tag"].startswith(written["model_tag"] + "-")
     assert written["model"]["sha256"] == version.sha256
     assert (bento_home / "bentos" / written["bento_tag"].replace(":", "/") / "bento.yaml").is_file()

@@ -21,14 +21,17 @@ LOAD_REQUESTS = 64  # different requests that the load test goes through
 TIMEOUT = 30.0  # seconds for one answer
 
 
-def compare(url: str, package: Path, test: Path, params: Deploy) -> dict[str, float]:
+def add_state(package: Path, prepared: Path) -> None:
+    """Nothing: an image is answered from its pixels alone."""
+
+
+def compare(url: str, package: Path, prepared: Path, params: Deploy) -> dict[str, float]:
     """Sends unseen images as PNG, as JSON and in batches, and holds the answers against the package's.
 
-    test: folder with images.npy, uint8 (N, C, H, W)
     Returns answers (their number), served_equals_offline (share with the same decision and all
     probabilities within the tolerance) and probability_difference (the largest).
     """
-    images = _samples(test, params.samples)
+    images = _samples(prepared, params.samples)
     network = DeployedNetwork(package)
     offline = network.run(images, "probabilities")
     classes = network.description["classes"]
@@ -47,9 +50,9 @@ def compare(url: str, package: Path, test: Path, params: Deploy) -> dict[str, fl
     }
 
 
-def _samples(test: Path, wanted: int) -> np.ndarray:
+def _samples(prepared: Path, wanted: int) -> np.ndarray:
     """uint8 (N, C, H, W), spread over the whole of the unseen images."""
-    images = np.load(test / "images.npy", mmap_mode="r")
+    images = np.load(prepared / "test" / "images.npy", mmap_mode="r")
     rows = np.linspace(0, len(images) - 1, min(wanted, len(images))).astype(int)
     return np.ascontiguousarray(images[rows])
 
@@ -95,10 +98,10 @@ def _nested(image: np.ndarray) -> list[Any]:
     return (image[0] if len(image) == 1 else image.transpose(1, 2, 0)).tolist()
 
 
-def load_requests(test: Path) -> list[bytes]:
+def load_requests(prepared: Path) -> list[bytes]:
     """HTTP requests of one image each, PNG and JSON in turn, as they go over the wire."""
     requests = []
-    for i, image in enumerate(_samples(test, LOAD_REQUESTS)):
+    for i, image in enumerate(_samples(prepared, LOAD_REQUESTS)):
         if i % 2:
             requests.append(post_request("/predict", "image/png", _png(image)))
         else:

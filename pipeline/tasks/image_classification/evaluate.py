@@ -21,9 +21,9 @@ SMALLEST_PROBABILITY = 1e-12  # so that the logarithm of a certain mistake is fi
 ROBUSTNESS_IMAGES = 1000  # unseen images that each corruption is tried on
 
 
-def scores(package: Path, test: Path) -> np.ndarray:
+def scores(package: Path, prepared: Path) -> np.ndarray:
     """1.0 where the packaged network is right about an unseen image, else 0.0; float64 (N,)."""
-    split = read_split(test)
+    split = read_split(prepared / "test")
     answers = DeployedNetwork(package).run(split.pixels, "logits").argmax(1)
     return (answers == split.labels).astype(np.float64)
 

@@ -1,0 +1,1 @@
+"""Customers, products and events as data: reading, storing, describing, and what is recommended from them."""

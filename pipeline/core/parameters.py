@@ -7,7 +7,7 @@ An error names the place (`params.yaml: projects.digits.train.epochs`), the valu
 import difflib
 import types
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -32,13 +32,11 @@ class Resources(Strict):
 
 
 class Expected(Strict):
-    """What planning assumes before any data is seen; `review` compares it with what came."""
+    """What planning assumes before any data is seen; `review` compares it with what came.
 
-    items: int = Count
-    test_items: int = Count
-    bytes_per_item: int = Count
-    network_mflop: float = Field(gt=0)
-    passes: float = Field(gt=0)
+    A task adds how much data it expects, and what its network costs (pipeline/tasks/TASK/plan.py).
+    """
+
     machine_gflops: float = Field(gt=0)
     efficiency: float = Field(gt=0, le=1)
     precision: float = Field(gt=0, lt=1)
@@ -50,15 +48,13 @@ class Expected(Strict):
 
 
 class Plan(Strict):
-    """The charter: why the project exists and what it may cost."""
+    """The charter: why the project exists and what it may cost. A task adds the least it needs."""
 
     purpose: str = Field(min_length=1)
     users: str = Field(min_length=1)
     decision: str = Field(min_length=1)
     risks: tuple[str, ...] = Field(min_length=1)
     allowed_licences: tuple[str, ...] = Field(min_length=1)
-    min_items: int = Count
-    min_items_per_class: int = Count
     resources: Resources
     expected: Expected
 
@@ -155,32 +151,39 @@ def _explain(where: str, error: ValidationError, model: type[BaseModel]) -> str:
     return "\n".join(lines)
 
 
-def _yaml_location(location: list[str], model: type[BaseModel]) -> list[str]:
+def _yaml_location(location: list[str], model: Any) -> list[str]:
     """Drops the names that pydantic adds for the branch of a union; YAML has no such key."""
-    return [p for i, p in enumerate(location) if not (i and location[i - 1].isdigit() and p in _tags(model))]
+    kept = []
+    for part in location:
+        inside, is_branch = _step(model, part)
+        if not is_branch:
+            kept.append(part)
+        model = inside
+    return kept
 
 
-def _tags(model: Any) -> set[str]:
-    """Values of all `kind`-like Literals below `model`."""
-    found: set[str] = set()
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        for field in model.model_fields.values():
-            found |= _tags(field.annotation)
-    elif get_origin(model) is Literal:
-        found |= {str(value) for value in get_args(model)}
-    else:
-        for part in get_args(model):
-            found |= _tags(part)
-    return found
+def _step(model: Any, part: str) -> tuple[Any, bool]:
+    """What is declared under `part` of `model`, and whether `part` only names a branch of a union."""
+    models = _models(model)
+    fields = [
+        info.annotation for m in models for name, info in m.model_fields.items() if part in (name, info.alias)
+    ]
+    if fields:
+        return fields[0], False
+    branch = tuple(m for m in models if any(part in _literals(f.annotation) for f in m.model_fields.values()))
+    if branch and not part.isdigit():
+        return Union[branch], True  # noqa: UP007 - built from a tuple
+    return model, False
+
+
+def _literals(annotation: Any) -> set[str]:
+    return {str(value) for value in get_args(annotation)} if get_origin(annotation) is Literal else set()
 
 
 def _fields_at(model: Any, location: list[str]) -> set[str]:
     """Names of the keys allowed at `location` of `model`; of all branches where it is a union."""
     for part in location:
-        candidates = _models(model)
-        named = [m.model_fields[part].annotation for m in candidates if part in m.model_fields]
-        if named:
-            model = named[0]
+        model, _ = _step(model, part)
     return {name for m in _models(model) for name in m.model_fields}
 
 

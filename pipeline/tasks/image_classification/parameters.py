@@ -4,7 +4,30 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.core.parameters import Count, FileSource, ProjectParameters, PypiSource, Share, Strict
+from pipeline.core.parameters import (
+    Count,
+    Expected,
+    FileSource,
+    Plan,
+    ProjectParameters,
+    PypiSource,
+    Share,
+    Strict,
+)
+
+
+class ExpectedImages(Expected):
+    items: int = Count
+    test_items: int = Count
+    bytes_per_item: int = Count
+    network_mflop: float = Field(gt=0)
+    passes: float = Field(gt=0)
+
+
+class Charter(Plan):
+    min_items: int = Count
+    min_items_per_class: int = Count
+    expected: ExpectedImages
 
 
 class Goals(Strict):
@@ -164,6 +187,7 @@ class Monitor(Strict):
 
 
 class Parameters(ProjectParameters):
+    plan: Charter
     goals: Goals
     collect: Collect
     label: Label

@@ -1,0 +1,176 @@
+"""The sections of a recommendation project in params.yaml."""
+
+import difflib
+import zoneinfo
+from datetime import date
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.core.parameters import Count, Expected, Plan, ProjectParameters, Share, Strict
+from pipeline.tasks.recommendation.source_parameters import Source
+
+
+class ExpectedShop(Expected):
+    """What planning assumes of the shop's data; a query is one question put to the network."""
+
+    purchases: int = Count
+    bytes_per_purchase: int = Count
+    promotions: int = Field(ge=0)
+    bytes_per_promotion: int = Count
+    queries: int = Count
+    network_mflop: float = Field(gt=0)
+    passes: float = Field(gt=0)
+    test_customers: int = Field(ge=2)
+    paired_sd: float = Field(gt=0)
+
+
+class Charter(Plan):
+    min_items: int = Count
+    min_customers: int = Count
+    min_products: int = Count
+    expected: ExpectedShop
+
+
+class Timezone(Strict):
+    """In which zone the sources wrote their times, and in which the shop lives."""
+
+    recorded: str
+    local: str
+
+    @field_validator("recorded", "local")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        known = zoneinfo.available_timezones()
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f", did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"{name!r} is no time zone of the IANA database{hint}")
+        return name
+
+
+class Period(Strict):
+    """Days of the shop that count: from `first`, before `end`."""
+
+    first: date
+    end: date
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Period":
+        if not self.first < self.end:
+            raise ValueError(f"first must be before end, given {self.first} and {self.end}")
+        return self
+
+
+class Collect(Strict):
+    """note: what whoever uses this data must know of it."""
+
+    note: str
+    timezone: Timezone
+    first_week: date | None
+    period: Period
+    sources: tuple[Source, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Collect":
+        names = [source.name for source in self.sources]
+        if len(set(names)) != len(names):
+            raise ValueError(f"sources must differ from each other, given {names}")
+        if not any(source.table == "events" and source.event == "purchase" for source in self.sources):
+            raise ValueError("one source at least must be of `table: events` with `event: purchase`")
+        weeks = [s.name for s in self.sources if s.table in ("events", "promotions") and s.columns.week]
+        if weeks and self.first_week is None:
+            raise ValueError(f"first_week says when week 1 begins; {', '.join(weeks)} number their weeks")
+        return self
+
+
+class Exclude(Strict):
+    """Products that are no goods to recommend, by what the catalogue says of them, spelled exactly."""
+
+    departments: tuple[str, ...]
+    categories: tuple[str, ...]
+    types: tuple[str, ...]
+
+
+class Label(Strict):
+    policy: str = Field(min_length=1)
+    horizon_days: int = Count
+    exclude: Exclude
+    paid_zero_quantity: float = Field(gt=0)
+    doubtful_ratio: float = Field(gt=1)
+    queue_max: int = Count
+
+
+class RuleShares(Strict):
+    """Largest share of purchase lines (of baskets, where the rule counts baskets) for each rule of
+    `label`; a rule without a bound could drop anything in silence."""
+
+    without_customer: float = Share
+    without_product: float = Share
+    without_time: float = Share
+    outside_period: float = Share
+    returns: float = Share
+    absent_product: float = Share
+    excluded_product: float = Share
+    without_quantity: float = Share
+    nothing_bought: float = Share
+    paid_zero_quantity: float = Share
+    free_goods: float = Share
+    repeated_lines: float = Share
+    without_basket: float = Share
+    shared_baskets: float = Share
+    same_day_baskets: float = Share
+
+
+class Validate(Strict):
+    rule_share_max: RuleShares
+    quantity_max: float = Field(gt=0)
+    value_max: float = Field(gt=0)
+    week_mismatch_share_max: float = Share
+    days_without_purchases_max: int = Field(ge=0)
+    basket_hours_max: float = Field(gt=0)
+    missing_category_share_max: float = Share
+    missing_size_share_max: float = Share
+    unknown_demographics_share_max: float = Share
+    duplicate_promotion_share_max: float = Share
+    duplicate_coupon_share_max: float = Share
+    without_outcome_share_max: float = Share
+    doubtful_share_max: float = Share
+
+
+class Split(Strict):
+    """Cuts in time: train < val_from <= val < test_from <= test < end."""
+
+    val_from: date
+    test_from: date
+    end: date
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Split":
+        if not self.val_from < self.test_from < self.end:
+            raise ValueError(
+                "val_from must be before test_from, and that before end, "
+                f"given {self.val_from}, {self.test_from}, {self.end}"
+            )
+        return self
+
+
+class Prepare(Strict):
+    split: Split
+
+
+class Parameters(ProjectParameters):
+    plan: Charter
+    collect: Collect
+    label: Label
+    validate_: Validate = Field(alias="validate")
+    prepare: Prepare
+
+    @model_validator(mode="after")
+    def _split_within_period(self) -> "Parameters":
+        split, period = self.prepare.split, self.collect.period
+        if not period.first < split.val_from or split.end > period.end:
+            raise ValueError(
+                f"prepare.split ({split.val_from} to {split.end}) must lie in collect.period "
+                f"({period.first} to {period.end}), and leave days before it to train on"
+            )
+        return self

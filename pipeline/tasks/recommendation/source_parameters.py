@@ -1,0 +1,181 @@
+"""What params.yaml says of a source of events, products, ...: how it is brought, and how its
+columns are called. `null` (or an empty list) says that the source has no such column.
+
+The schema's names stand left, the source's right: `columns: {customer: household_id}`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.core.parameters import FileSource, PypiSource, Strict
+
+EventKind = Literal["view", "cart", "purchase", "exposure", "redeem"]
+Columns = tuple[str, ...]  # several columns of the source: texts are joined, figures are added
+
+
+class Reading(Strict):
+    name: str = Field(pattern=r"^[a-z0-9_-]+$")
+    licence: str
+    format: Literal["parquet", "csv"]
+
+
+class EventColumns(Strict):
+    customer: str
+    product: str | None
+    time: str
+    basket: str | None
+    store: str | None
+    week: str | None
+    quantity: str | None
+    value: str | None
+    discount: Columns
+    coupon: str | None
+    campaign: str | None
+
+
+class Events(Reading):
+    """event: of all rows. resolution: `day` for dates without a time of day, which are local dates."""
+
+    table: Literal["events"]
+    event: EventKind
+    resolution: Literal["second", "day"]
+    columns: EventColumns
+
+
+class ProductColumns(Strict):
+    product: str
+    name: Columns
+    type: str | None
+    category: str | None
+    department: str | None
+    manufacturer: str | None
+    brand: str | None
+    size: str | None
+
+
+class Products(Reading):
+    table: Literal["products"]
+    columns: ProductColumns
+
+
+class CustomerColumns(Strict):
+    customer: str
+
+
+class Customers(Reading):
+    """attributes: columns of the source that describe the customer, each a text with few values."""
+
+    table: Literal["customers"]
+    columns: CustomerColumns
+    attributes: Columns
+
+
+class PromotionColumns(Strict):
+    """Either `week`, a number, or `start`, the date of the week's first day."""
+
+    product: str
+    store: str | None
+    week: str | None
+    start: str | None
+    display: str | None
+    mailer: str | None
+
+    @model_validator(mode="after")
+    def _one_time(self) -> "PromotionColumns":
+        if (self.week is None) == (self.start is None):
+            raise ValueError("promotions need either `week` or `start`, the other null")
+        return self
+
+
+class Promotions(Reading):
+    """none: values of display and mailer that say that there was none."""
+
+    table: Literal["promotions"]
+    columns: PromotionColumns
+    none: tuple[str, ...]
+
+
+class CampaignColumns(Strict):
+    campaign: str
+    customer: str | None
+    start: str | None
+    end: str | None
+    type: str | None
+
+
+class Campaigns(Reading):
+    """Who received a campaign, or when it ran, or both; rows of all sources are joined by campaign."""
+
+    table: Literal["campaigns"]
+    columns: CampaignColumns
+
+
+class CouponColumns(Strict):
+    coupon: str
+    product: str
+    campaign: str | None
+
+
+class Coupons(Reading):
+    table: Literal["coupons"]
+    columns: CouponColumns
+
+
+class PypiEvents(Events, PypiSource):
+    pass
+
+
+class PypiProducts(Products, PypiSource):
+    pass
+
+
+class PypiCustomers(Customers, PypiSource):
+    pass
+
+
+class PypiPromotions(Promotions, PypiSource):
+    pass
+
+
+class PypiCampaigns(Campaigns, PypiSource):
+    pass
+
+
+class PypiCoupons(Coupons, PypiSource):
+    pass
+
+
+class FileEvents(Events, FileSource):
+    pass
+
+
+class FileProducts(Products, FileSource):
+    pass
+
+
+class FileCustomers(Customers, FileSource):
+    pass
+
+
+class FilePromotions(Promotions, FileSource):
+    pass
+
+
+class FileCampaigns(Campaigns, FileSource):
+    pass
+
+
+class FileCoupons(Coupons, FileSource):
+    pass
+
+
+PypiTable = Annotated[
+    PypiEvents | PypiProducts | PypiCustomers | PypiPromotions | PypiCampaigns | PypiCoupons,
+    Field(discriminator="table"),
+]
+FileTable = Annotated[
+    FileEvents | FileProducts | FileCustomers | FilePromotions | FileCampaigns | FileCoupons,
+    Field(discriminator="table"),
+]
+Source = Annotated[PypiTable | FileTable, Field(discriminator="kind")]

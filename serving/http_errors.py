@@ -6,29 +6,32 @@ import orjson
 from starlette.responses import Response
 
 # The code is for programs and stays; the message is for people and may change.
-STATUS = {
+COMMON = {
     "bad_json": 400,
-    "bad_multipart": 400,
-    "image_undecodable": 400,
     "missing_field": 400,
     "not_finite": 400,
     "out_of_range": 400,
     "unknown_field": 400,
-    "unknown_label": 400,
-    "url_not_accepted": 400,
-    "wrong_shape": 400,
     "not_found": 404,
     "unknown_prediction": 404,
     "method_not_allowed": 405,
     "body_too_slow": 408,
-    "conflicting_feedback": 409,
     "batch_too_large": 413,
     "body_too_large": 413,
-    "image_too_many_pixels": 413,
     "unsupported_media_type": 415,
     "internal": 500,
     "log_unavailable": 503,
 }
+IMAGES = {
+    "bad_multipart": 400,
+    "image_undecodable": 400,
+    "unknown_label": 400,
+    "url_not_accepted": 400,
+    "wrong_shape": 400,
+    "conflicting_feedback": 409,
+    "image_too_many_pixels": 413,
+}
+STATUS = COMMON | IMAGES
 
 
 class HttpError(Exception):

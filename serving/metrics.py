@@ -1,4 +1,4 @@
-"""What the service counts for Prometheus; BentoML shows it at /metrics among its own figures.
+"""What every service counts for Prometheus; BentoML shows it at /metrics among its own figures.
 
 prometheus_client picks its multi-process mode when it is first imported, by an environment variable
 that BentoML sets for its workers: it is imported when the service starts, not with this module.
@@ -36,8 +36,6 @@ class Metrics:
             ["route"],
             buckets=LATENCY_BUCKETS,
         )
-        self.labels = Counter("fullcycle_predictions", "Predictions made.", ["version", "label"])
-        self.feedback = Counter("fullcycle_feedback", "Feedback received.", ["agrees"])
         self.log_dropped = Counter(
             "fullcycle_prediction_log_dropped", "Predictions answered but not logged: the log was full."
         )

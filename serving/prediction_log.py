@@ -3,20 +3,20 @@
 A prediction is put in a queue and written by a thread, many at once. When the log cannot be
 written, predictions are still answered: the queue fills, then the newest are dropped and counted.
 Feedback is on the disk before the client hears so, together with the prediction that it is about.
+
+A task's log says what its predictions' rows look like, and what feedback on them is.
 """
 
 import logging
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
 
-import numpy as np
 import sqlalchemy
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.core import prediction_log as tables
 from serving.http_errors import HttpError
@@ -27,49 +27,36 @@ logger = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.1  # between two writes while predictions come in
 RETRY_SECONDS = 1.0  # after a write that failed
 WRITE_ROWS = 500  # predictions in one transaction
-QUEUE_BYTES = 1 << 27  # images that wait to be described and written
-QUEUE_ROWS = (16, 10_000)  # fewest and most predictions that may wait, whatever their images' size
+QUEUE_BYTES = 1 << 27  # what waits to be described and written
+QUEUE_ROWS = (16, 10_000)  # fewest and most predictions that may wait, whatever their size
 FLUSH_TIMEOUT = 2.0  # seconds that feedback waits for its prediction to be written
 CLOSE_TIMEOUT = 5.0  # seconds that shutting down waits for the queue to be written
 
-Properties = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+class Prediction(Protocol):
+    """What waits to be logged. id: as made by new_id; nbytes: memory that it holds meanwhile."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def nbytes(self) -> int: ...
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """image: uint8 (C, H, W), described in the log but not kept; probabilities: float32 (K,)."""
-
-    id: str
-    at: datetime
-    model_version: str
-    classes: tuple[str, ...]
-    probabilities: np.ndarray
-    image: np.ndarray
-
-    def row(self, project: str, properties: dict[str, float]) -> dict[str, Any]:
-        best = int(self.probabilities.argmax())
-        shares = self.probabilities.tolist()
-        return {
-            "id": self.id,
-            "at": self.at,
-            "project": project,
-            "model_version": self.model_version,
-            "label": self.classes[best],
-            "confidence": shares[best],
-            "probabilities": dict(zip(self.classes, shares, strict=True)),
-            "properties": properties,
-        }
+P = TypeVar("P", bound=Prediction)
+T = TypeVar("T")
 
 
-class PredictionLog:
-    """describe: the properties of uint8 (N, C, H, W) images, as in pixels.properties."""
+class PredictionLog(Generic[P]):
+    """The log of one project. A task's log sets `table` and defines `rows`."""
 
-    def __init__(self, url: str, project: str, describe: Properties, metrics: Metrics) -> None:
-        self.project, self.describe, self.metrics = project, describe, metrics
+    table: sqlalchemy.Table  # of predictions; has the columns id and project
+
+    def __init__(self, url: str, project: str, metrics: Metrics) -> None:
+        self.project, self.metrics = project, metrics
         self.file = tables.sqlite_file(url)
         self.engine = tables.engine(url)
         self.durable = tables.engine(url, synchronous="FULL")
-        self.waiting: deque[Prediction] = deque()
+        self.waiting: deque[P] = deque()
         self.pending: set[str] = set()
         self.tables_exist = False
         self.closing = False
@@ -78,65 +65,58 @@ class PredictionLog:
         self.thread = threading.Thread(target=self._write_forever, name="prediction-log", daemon=True)
         self.thread.start()
 
-    def add(self, prediction: Prediction) -> bool:
+    def rows(self, batch: Sequence[P]) -> list[dict[str, Any]]:
+        """Rows of `table`; called in the writing thread, so they may cost something."""
+        raise NotImplementedError
+
+    def add(self, prediction: P) -> bool:
         """Queues a prediction; False, and counted, where the queue is full. Never waits for the disk."""
         fewest, most = QUEUE_ROWS
         with self.changed:
-            if len(self.pending) >= min(most, max(fewest, QUEUE_BYTES // prediction.image.nbytes)):
+            if len(self.pending) >= min(most, max(fewest, QUEUE_BYTES // prediction.nbytes)):
                 self.metrics.log_dropped.inc()
                 return False
             self.waiting.append(prediction)
             self.pending.add(prediction.id)
         return True
 
-    def record_feedback(self, prediction_id: str, label: str) -> tuple[str, bool]:
-        """Writes feedback; returns (the label that was predicted, whether the feedback is new).
-
-        HttpError: unknown_prediction, conflicting_feedback, log_unavailable.
-        """
+    def store(self, work: Callable[[], T]) -> T:
+        """What `work` returns, which reads and writes by `durable`. HttpError: its own, log_unavailable."""
         try:
-            if prediction_id in self.pending:
-                self._flush(prediction_id)
             self._create_tables()
-            return self._insert_feedback(prediction_id, label)
+            return work()
         except (SQLAlchemyError, OSError) as error:
             self.metrics.log_failures.inc()
             self.tables_exist = False
-            logger.error("Feedback could not be written: %s", error)
+            logger.error("The prediction log could not be written: %s", error)
             raise _unavailable() from error
 
-    def _flush(self, prediction_id: str) -> None:
-        with self.changed:
-            self.changed.notify_all()
-            if not self.changed.wait_for(lambda: prediction_id not in self.pending, FLUSH_TIMEOUT):
-                raise _unavailable()
+    def find(self, prediction_id: str) -> sqlalchemy.RowMapping:
+        """The row of a prediction of this project, also of one that still waited to be written.
 
-    def _insert_feedback(self, prediction_id: str, label: str) -> tuple[str, bool]:
-        prediction, feedback = tables.predictions, tables.feedback
-        known = sqlalchemy.select(prediction.c.label).where(
-            prediction.c.id == prediction_id, prediction.c.project == self.project
+        HttpError: unknown_prediction, log_unavailable.
+        """
+        if prediction_id in self.pending:
+            self._flush(prediction_id)
+        known = sqlalchemy.select(self.table).where(
+            self.table.c.id == prediction_id, self.table.c.project == self.project
         )
-        earlier = sqlalchemy.select(feedback.c.label).where(feedback.c.prediction_id == prediction_id)
         with self.durable.connect() as connection:
-            predicted = connection.execute(known).scalar()
-            if predicted is None:
-                raise HttpError("unknown_prediction", f"No prediction has the id {prediction_id!r}.")
-            given = connection.execute(earlier).scalar()
-        if given is None:
-            row = {"prediction_id": prediction_id, "label": label, "at": datetime.now(UTC)}
-            try:
-                with self.durable.begin() as connection:
-                    connection.execute(feedback.insert(), row)
-                return str(predicted), True
-            except IntegrityError:  # someone else was faster
-                with self.durable.connect() as connection:
-                    given = connection.execute(earlier).scalar()
-        if given != label:
-            raise HttpError(
-                "conflicting_feedback",
-                f"Feedback for this prediction was {given!r} already; {label!r} is not recorded.",
-            )
-        return str(predicted), False
+            row = connection.execute(known).mappings().first()
+        if row is None:
+            raise HttpError("unknown_prediction", f"No prediction has the id {prediction_id!r}.")
+        return row
+
+    def insert(self, table: sqlalchemy.Table) -> Any:
+        """An INSERT that leaves out what is there already: a commit may succeed and still report failure."""
+        dialect = self.engine.dialect.name
+        if dialect == "sqlite":
+            from sqlalchemy.dialects.sqlite import insert
+        elif dialect == "postgresql":
+            from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
+        else:
+            return table.insert()
+        return insert(table).on_conflict_do_nothing()
 
     def close(self) -> None:
         """Writes what waits and ends the thread."""
@@ -148,6 +128,12 @@ class PredictionLog:
             logger.error("%d predictions could not be written to the log.", len(self.pending))
         self.engine.dispose()
         self.durable.dispose()
+
+    def _flush(self, prediction_id: str) -> None:
+        with self.changed:
+            self.changed.notify_all()
+            if not self.changed.wait_for(lambda: prediction_id not in self.pending, FLUSH_TIMEOUT):
+                raise _unavailable()
 
     def _write_forever(self) -> None:
         pause = FLUSH_SECONDS
@@ -163,12 +149,12 @@ class PredictionLog:
             if last_try and (pause == RETRY_SECONDS or not self.waiting):
                 return
 
-    def _write(self, batch: list[Prediction]) -> float:
+    def _write(self, batch: list[P]) -> float:
         """Writes a batch, or puts it back; returns the seconds to wait before the next."""
         try:
             self._create_tables()
             with self.engine.begin() as connection:
-                connection.execute(self._insert(), self._rows(batch))
+                connection.execute(self.insert(self.table), self.rows(batch))
         except Exception as error:  # whatever goes wrong, predictions must go on
             self.metrics.log_failures.inc()
             self.tables_exist = False
@@ -180,29 +166,6 @@ class PredictionLog:
             self.pending.difference_update(p.id for p in batch)
             self.changed.notify_all()
         return FLUSH_SECONDS if len(self.waiting) < WRITE_ROWS else 0.0
-
-    def _rows(self, batch: list[Prediction]) -> list[dict[str, Any]]:
-        by_shape: dict[tuple[int, ...], list[Prediction]] = {}
-        for prediction in batch:
-            by_shape.setdefault(prediction.image.shape, []).append(prediction)
-        rows = []
-        for group in by_shape.values():
-            described = self.describe(np.stack([p.image for p in group]))
-            columns = {name: values.tolist() for name, values in described.items()}
-            for i, prediction in enumerate(group):
-                rows.append(prediction.row(self.project, {k: v[i] for k, v in columns.items()}))
-        return rows
-
-    def _insert(self) -> Any:
-        """An INSERT that leaves out what is there already: a commit may succeed and still report failure."""
-        dialect = self.engine.dialect.name
-        if dialect == "sqlite":
-            from sqlalchemy.dialects.sqlite import insert
-        elif dialect == "postgresql":
-            from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
-        else:
-            return tables.predictions.insert()
-        return insert(tables.predictions).on_conflict_do_nothing()
 
     def _create_tables(self) -> None:
         with self.creating:

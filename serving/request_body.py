@@ -101,17 +101,6 @@ def check_fields(given: dict[str, Any], required: Iterable[str], optional: Itera
         raise HttpError("missing_field", f"Missing: {', '.join(missing)}.")
 
 
-def refuse_url(value: Any) -> None:
-    """A service that fetched addresses or opened paths for its clients would work for attackers."""
-    if isinstance(value, str) and (
-        "://" in value[:32] or value.startswith(("data:", "/", "./", "../", "~", "\\")) or value[1:3] == ":\\"
-    ):
-        raise HttpError(
-            "url_not_accepted",
-            "Addresses and paths are not fetched. Send the picture itself, not where it lies.",
-        )
-
-
 @dataclass(frozen=True)
 class Part:
     """A file of a multipart form."""

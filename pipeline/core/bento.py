@@ -48,7 +48,7 @@ def store_model(package: Path, version: Version) -> str:
         bentoml.models.delete(tag)
     with bentoml.models.create(
         tag,
-        module="serving.onnx_model",
+        module="serving",
         labels={"project": version.name},
         metadata={"version": version.version, "sha256": version.sha256},
     ) as stored:

@@ -38,13 +38,22 @@ def copy(source: Path, target: Path) -> Path:
     return target
 
 
-def verify(folder: Path) -> dict[str, Any]:
-    """model.json of a package whose files are what it says; ModelError otherwise."""
+def verify(folder: Path, network_sha256: str | None = None) -> dict[str, Any]:
+    """model.json of a package whose files are what it says; ModelError otherwise.
+
+    network_sha256: what the network's must be, for instance as registered
+    """
     if not (folder / DESCRIPTION).is_file():
         raise ModelError(f"{folder}: no {DESCRIPTION}, so this is not a model package. Run `dvc repro`.")
     description: dict[str, Any] = read_json(folder / DESCRIPTION)
     if description.get("format") != FORMAT:
         raise ModelError(f"{folder}: package format {description.get('format')!r}, expected {FORMAT}.")
+    found = description["files"].get(NETWORK)
+    if network_sha256 and found != network_sha256:
+        raise ModelError(
+            f"{folder / NETWORK}: SHA-256 is {found}, the registry says {network_sha256}. It is not loaded. "
+            "Run `dvc repro` to deploy the registered model again."
+        )
     for name, expected in description["files"].items():
         if not (folder / name).is_file():
             raise ModelError(f"{folder}: {name} is missing. Run `dvc repro` to make the model again.")

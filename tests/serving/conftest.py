@@ -15,11 +15,10 @@ import pytest
 from pipeline.core import bento, model_package
 from pipeline.core.registry import Version
 from pipeline.core.service_process import serving
-from pipeline.tasks.image_classification.data import pixels
-from serving.application import Application, State
+from serving.image_application import ImageApplication, ImageState
+from serving.image_log import ImageLog
+from serving.image_model import ImageModel, load
 from serving.metrics import metrics
-from serving.onnx_model import OnnxModel, load
-from serving.prediction_log import PredictionLog
 from tests.serving.asgi_client import AsgiClient
 from tests.serving.synthetic import write_package
 
@@ -39,7 +38,7 @@ def version(package: Path) -> Version:
 
 
 @pytest.fixture(scope="session")
-def model(package: Path) -> OnnxModel:
+def model(package: Path) -> ImageModel:
     return load(package, "3")
 
 
@@ -49,23 +48,23 @@ def log_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def log(log_url: str) -> Iterator[PredictionLog]:
-    made = PredictionLog(log_url, "digits", pixels.properties, metrics())
+def log(log_url: str) -> Iterator[ImageLog]:
+    made = ImageLog(log_url, "digits", metrics())
     yield made
     made.close()
 
 
 @pytest.fixture
-def state(model: OnnxModel, log: PredictionLog) -> State:
-    made = State()
+def state(model: ImageModel, log: ImageLog) -> ImageState:
+    made = ImageState()
     made.model, made.log = model, log
     return made
 
 
 @pytest.fixture
-def client(state: State) -> AsgiClient:
+def client(state: ImageState) -> AsgiClient:
     """The application without a server around it."""
-    return AsgiClient(Application(state))
+    return AsgiClient(ImageApplication(state))
 
 
 @pytest.fixture(scope="session")

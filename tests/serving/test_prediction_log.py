@@ -15,21 +15,22 @@ from pipeline.core.prediction_log import read_predictions
 from pipeline.tasks.image_classification.data import pixels
 from serving import prediction_log
 from serving.http_errors import HttpError
+from serving.image_log import ImageLog, ImagePrediction
 from serving.metrics import metrics
-from serving.prediction_log import Prediction, PredictionLog, new_id
+from serving.prediction_log import new_id
 from tests.serving.pictures import digit
 
 
 def prediction(
     seed: int = 0, at: datetime | None = None, classes: tuple[str, ...] = ("a", "b")
-) -> Prediction:
+) -> ImagePrediction:
     at = at or datetime.now(UTC)
     shares = np.random.default_rng(seed).dirichlet(np.ones(len(classes))).astype(np.float32)
-    return Prediction(new_id(at), at, "3", classes, shares, digit(seed)[np.newaxis])
+    return ImagePrediction(new_id(at), at, "3", classes, shares, digit(seed)[np.newaxis])
 
 
 def test_everything_added_is_there_after_closing(log_url: str) -> None:
-    log = PredictionLog(log_url, "digits", pixels.properties, metrics())
+    log = ImageLog(log_url, "digits", metrics())
     made = [prediction(seed) for seed in range(1200)]
     assert all(log.add(one) for one in made)
     log.close()
@@ -45,7 +46,7 @@ def test_everything_added_is_there_after_closing(log_url: str) -> None:
     assert row["properties"] == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
-def test_no_image_is_kept(log: PredictionLog, log_url: str) -> None:
+def test_no_image_is_kept(log: ImageLog, log_url: str) -> None:
     log.add(prediction())
     log.close()
     file = tables.sqlite_file(log_url)
@@ -53,7 +54,7 @@ def test_no_image_is_kept(log: PredictionLog, log_url: str) -> None:
     assert digit()[0].tobytes() not in file.read_bytes()
 
 
-def test_rows_are_written_while_the_service_runs(log: PredictionLog, log_url: str) -> None:
+def test_rows_are_written_while_the_service_runs(log: ImageLog, log_url: str) -> None:
     log.add(prediction())
     deadline = time.monotonic() + 5
     while not read_predictions(log_url):
@@ -61,7 +62,7 @@ def test_rows_are_written_while_the_service_runs(log: PredictionLog, log_url: st
         time.sleep(0.02)
 
 
-def test_feedback_finds_a_prediction_that_still_waits(log: PredictionLog, log_url: str) -> None:
+def test_feedback_finds_a_prediction_that_still_waits(log: ImageLog, log_url: str) -> None:
     one = prediction()
     log.add(one)
     predicted, new = log.record_feedback(one.id, "b")
@@ -72,7 +73,7 @@ def test_feedback_finds_a_prediction_that_still_waits(log: PredictionLog, log_ur
     assert row["feedback_at"] >= row["at"]
 
 
-def test_feedback_is_on_the_disk_when_it_is_acknowledged(log: PredictionLog, log_url: str) -> None:
+def test_feedback_is_on_the_disk_when_it_is_acknowledged(log: ImageLog, log_url: str) -> None:
     """Another process sees it at once, and the connection that wrote it syncs every commit."""
     one = prediction()
     log.add(one)
@@ -87,7 +88,7 @@ def test_feedback_is_on_the_disk_when_it_is_acknowledged(log: PredictionLog, log
         assert connection.exec_driver_sql("pragma synchronous").scalar() == 2  # FULL
 
 
-def test_of_many_at_once_one_feedback_wins(log: PredictionLog) -> None:
+def test_of_many_at_once_one_feedback_wins(log: ImageLog) -> None:
     one = prediction()
     log.add(one)
     outcomes: list[str] = []
@@ -108,11 +109,11 @@ def test_of_many_at_once_one_feedback_wins(log: PredictionLog) -> None:
     assert len(set(outcomes) - {"conflicting_feedback"}) == 1
 
 
-def test_feedback_of_another_project_is_unknown(log: PredictionLog, log_url: str) -> None:
+def test_feedback_of_another_project_is_unknown(log: ImageLog, log_url: str) -> None:
     one = prediction()
     log.add(one)
     log.record_feedback(one.id, "a")
-    other = PredictionLog(log_url, "signs", pixels.properties, metrics())
+    other = ImageLog(log_url, "signs", metrics())
     with pytest.raises(HttpError, match="No prediction"):
         other.record_feedback(one.id, "a")
     other.close()
@@ -121,13 +122,13 @@ def test_feedback_of_another_project_is_unknown(log: PredictionLog, log_url: str
 
 
 @pytest.fixture
-def hopeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PredictionLog:
+def hopeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageLog:
     """A log in a place where nothing can be written."""
     monkeypatch.setattr(prediction_log, "FLUSH_TIMEOUT", 0.2)
     monkeypatch.setattr(prediction_log, "RETRY_SECONDS", 0.05)
     blocked = tmp_path / "blocked"
     blocked.write_text("a file, where a folder should be")
-    return PredictionLog(f"sqlite:///{blocked}/digits.db", "digits", pixels.properties, metrics())
+    return ImageLog(f"sqlite:///{blocked}/digits.db", "digits", metrics())
 
 
 def counted(name: str) -> float:
@@ -135,7 +136,7 @@ def counted(name: str) -> float:
 
 
 def test_predictions_go_on_when_the_log_cannot_be_written(
-    hopeless: PredictionLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    hopeless: ImageLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(prediction_log, "QUEUE_ROWS", (16, 16))
     dropped, failures = counted("log_dropped"), counted("log_failures")
@@ -149,7 +150,7 @@ def test_predictions_go_on_when_the_log_cannot_be_written(
     assert "16 predictions could not be written" in caplog.text
 
 
-def test_feedback_that_cannot_be_stored_is_not_acknowledged(hopeless: PredictionLog) -> None:
+def test_feedback_that_cannot_be_stored_is_not_acknowledged(hopeless: ImageLog) -> None:
     one = prediction()
     hopeless.add(one)
     for id_ in (one.id, new_id(datetime.now(UTC))):
@@ -166,7 +167,7 @@ def test_the_log_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     place = tmp_path / "place"
     place.write_text("in the way")
     url = f"sqlite:///{place}/digits.db"
-    log = PredictionLog(url, "digits", pixels.properties, metrics())
+    log = ImageLog(url, "digits", metrics())
     one = prediction()
     log.add(one)
     time.sleep(0.3)
@@ -175,7 +176,7 @@ def test_the_log_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert [row["id"] for row in read_predictions(url)] == [one.id]
 
 
-def test_large_images_shorten_the_queue(log: PredictionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_shorten_the_queue(log: ImageLog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prediction_log, "QUEUE_BYTES", 784 * 20)
     log.closing = True
     with log.changed:
@@ -185,7 +186,7 @@ def test_large_images_shorten_the_queue(log: PredictionLog, monkeypatch: pytest.
     log.pending.clear()
 
 
-def test_reading_by_time(log: PredictionLog, log_url: str) -> None:
+def test_reading_by_time(log: ImageLog, log_url: str) -> None:
     noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
     for hours in range(4):
         log.add(prediction(hours, noon + timedelta(hours=hours)))

@@ -11,11 +11,12 @@ import pytest
 
 from pipeline.core.prediction_log import read_predictions
 from serving import application, request_body
-from serving.application import Application, State
-from serving.http_errors import STATUS
+from serving.http_errors import COMMON, IMAGES, STATUS
+from serving.image_application import ImageApplication, ImageState
+from serving.image_log import ImageLog
+from serving.image_metrics import image_metrics
+from serving.image_model import ImageModel, load
 from serving.metrics import metrics
-from serving.onnx_model import OnnxModel, load
-from serving.prediction_log import PredictionLog
 from tests.serving.asgi_client import AsgiClient
 from tests.serving.pictures import digit, encoded, png_that_claims
 from tests.serving.synthetic import DIGITS, write_package
@@ -25,7 +26,7 @@ GOOD = digit().tolist()
 PICTURE = encoded(digit())
 
 
-def offline(model: OnnxModel, image: np.ndarray) -> dict[str, float]:
+def offline(model: ImageModel, image: np.ndarray) -> dict[str, float]:
     row = model.probabilities(image[np.newaxis, np.newaxis])[0]
     return dict(zip(model.classes, row.tolist(), strict=True))
 
@@ -42,7 +43,7 @@ def offline(model: OnnxModel, image: np.ndarray) -> dict[str, float]:
     ids=["png", "png with a parameter", "json", "form", "form without a type"],
 )
 def test_every_form_of_the_same_image_gets_the_offline_answer(
-    client: AsgiClient, model: OnnxModel, request_: dict[str, Any]
+    client: AsgiClient, model: ImageModel, request_: dict[str, Any]
 ) -> None:
     response = client.post("/predict", **request_)
     assert response.status_code == 200, response.text
@@ -53,13 +54,13 @@ def test_every_form_of_the_same_image_gets_the_offline_answer(
     assert len(answer["prediction_id"]) == 32
 
 
-def test_jpeg(client: AsgiClient, model: OnnxModel) -> None:
+def test_jpeg(client: AsgiClient, model: ImageModel) -> None:
     smooth = np.add.outer(np.arange(28), np.arange(28)).astype(np.uint8) * 4
     answer = client.post("/predict", content=encoded(smooth, "JPEG", quality=100), headers=JPEG).json()
     assert answer["probabilities"] == pytest.approx(offline(model, smooth), abs=0.05)
 
 
-def test_a_batch_is_answered_in_order(client: AsgiClient, model: OnnxModel) -> None:
+def test_a_batch_is_answered_in_order(client: AsgiClient, model: ImageModel) -> None:
     images = [digit(seed) for seed in range(7)]
     items = [
         {"pixels": image.tolist()} if i % 2 else {"image_base64": base64.b64encode(encoded(image)).decode()}
@@ -71,7 +72,7 @@ def test_a_batch_is_answered_in_order(client: AsgiClient, model: OnnxModel) -> N
         assert answer["probabilities"] == pytest.approx(offline(model, image), abs=1e-6)
 
 
-def test_model(client: AsgiClient, model: OnnxModel) -> None:
+def test_model(client: AsgiClient, model: ImageModel) -> None:
     assert client.get("/model").json() == {
         "name": "digits",
         "version": "3",
@@ -273,7 +274,7 @@ def test_the_limit_holds_everywhere(client: AsgiClient, path: str) -> None:
     refused(client.post(path, content=bytes((8 << 20) + 1), headers=JSON), "body_too_large")
 
 
-def test_a_client_that_stops_sending_is_let_go(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_stops_sending_is_let_go(state: ImageState, monkeypatch: pytest.MonkeyPatch) -> None:
     import asyncio
 
     monkeypatch.setattr(request_body, "READ_SECONDS", 0.05)
@@ -293,7 +294,7 @@ def test_a_client_that_stops_sending_is_let_go(state: State, monkeypatch: pytest
         "headers": [(b"content-type", b"image/png")], "http_version": "1.1", "scheme": "http",
         "server": ("test", 80), "client": ("test", 1), "root_path": "",
     }  # fmt: skip
-    asyncio.run(Application(state)(scope, receive, send))
+    asyncio.run(ImageApplication(state)(scope, receive, send))
     assert sent[0]["status"] == 408
 
 
@@ -360,29 +361,31 @@ def test_unknown_paths_and_methods_are_answered_as_json(client: AsgiClient) -> N
 
 
 def test_an_unexpected_failure_says_nothing_of_the_inside(
-    client: AsgiClient, state: State, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    client: AsgiClient, state: ImageState, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(OnnxModel, "probabilities", fail)
+    monkeypatch.setattr(ImageModel, "probabilities", fail)
     message = refused(client.post("/predict", json={"pixels": GOOD}), "internal")
     assert "secret" not in message
     assert "secret detail" in caplog.text
 
 
-def test_a_model_can_be_exchanged_between_requests(client: AsgiClient, state: State, tmp_path: Path) -> None:
+def test_a_model_can_be_exchanged_between_requests(
+    client: AsgiClient, state: ImageState, tmp_path: Path
+) -> None:
     state.model = load(write_package(tmp_path / "other", seed=1), "4")
     assert client.get("/model").json()["version"] == "4"
     assert predicted(client)["model"]["version"] == "4"
 
 
 @pytest.fixture
-def colour(tmp_path: Path, log: PredictionLog) -> AsgiClient:
+def colour(tmp_path: Path, log: ImageLog) -> AsgiClient:
     folder = write_package(tmp_path / "colour", project="signs", classes=("stop", "go"), image=(3, 12, 16))
-    state = State()
+    state = ImageState()
     state.model, state.log = load(folder, "1"), log
-    return AsgiClient(Application(state))
+    return AsgiClient(ImageApplication(state))
 
 
 def test_colour_images_of_another_size(colour: AsgiClient) -> None:
@@ -401,14 +404,20 @@ def test_the_page_and_the_description_are_served(client: AsgiClient) -> None:
     page = client.get("/")
     assert page.status_code == 200
     assert "default-src 'self'" in page.headers["content-security-policy"]
-    for path in ("/docs", "/page/page.js", "/page/page.css", "/page/icon.svg"):
+    for path in (
+        "/docs",
+        "/page/image_classification/page.js",
+        "/page/service.js",
+        "/page/page.css",
+        "/page/icon.svg",
+    ):
         assert client.get(path).status_code == 200
     assert client.get("/static_content/swagger-ui-bundle.js").status_code == 200
     assert client.get("/page/../image_input.py").status_code == 404
 
 
 def test_the_page_asks_nobody_outside() -> None:
-    for file in application.PAGE.iterdir():
+    for file in (path for path in application.PAGES.rglob("*") if path.is_file()):
         text = file.read_text().replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in text, file
         assert "https://" not in text, file
@@ -419,7 +428,7 @@ def test_openapi_lists_every_route_and_error(client: AsgiClient) -> None:
     document = client.get("/docs.json").json()
     assert set(document["paths"]) == {"/predict", "/predict_batch", "/feedback", "/model"}
     codes = document["components"]["schemas"]["Error"]["properties"]["error"]["properties"]["code"]["enum"]
-    assert set(codes) == set(STATUS)
+    assert set(codes) == set(COMMON | IMAGES)
     references = {
         part for part in json.dumps(document).split('"') if part.startswith("#/components/schemas/")
     }
@@ -430,5 +439,5 @@ def test_the_documentation_names_every_error_and_counter() -> None:
     text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
     for code in STATUS:
         assert f"`{code}`" in text, code
-    for counter in vars(metrics()).values():
+    for counter in (*vars(metrics()).values(), *vars(image_metrics()).values()):
         assert counter._name.removeprefix("fullcycle_prediction_log") in text, counter._name

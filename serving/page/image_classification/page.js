@@ -1,5 +1,6 @@
 // The page builds itself from GET /model: a canvas to draw on for 28x28 grey, else a picture to choose.
 
+import { call, post } from "../service.js";
 import { DigitCanvas } from "./digit_canvas.js";
 
 const WAIT_MS = 300; // after a stroke: a digit of two strokes is asked about once, not twice
@@ -8,21 +9,6 @@ const $ = (id) => document.getElementById(id);
 
 let model, digit, timer, answer;
 let asked = 0; // answers that arrive late, after a newer question, are not shown
-
-async function call(path, options) {
-  const response = await fetch(path, options);
-  const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(body.error?.message ?? `The service answered ${response.status}.`);
-  return body;
-}
-
-function post(path, value) {
-  return call(path, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(value),
-  });
-}
 
 async function start() {
   model = await call("model");

@@ -16,7 +16,7 @@ RUN_BATCH = 64  # images run at once; keeps memory flat for long batches
 
 
 @dataclass(frozen=True)
-class OnnxModel:
+class ImageModel:
     """name, version: as in the registry; sha256: of the network; image: (channels, height, width)."""
 
     name: str
@@ -34,24 +34,18 @@ class OnnxModel:
         return np.concatenate([self.probabilities(part) for part in parts])
 
 
-def load(folder: Path, version: str, expected_sha256: str | None = None) -> OnnxModel:
+def load(folder: Path, version: str, expected_sha256: str | None = None) -> ImageModel:
     """The model of a package, after every file has met its SHA-256 and a trial run made sense.
 
     expected_sha256: of the network, from the registry. ModelError says what is wrong.
     """
-    description = model_package.verify(folder)
-    sha256 = description["files"].get(model_package.NETWORK, "")
-    if expected_sha256 and sha256 != expected_sha256:
-        raise ModelError(
-            f"{folder / model_package.NETWORK}: SHA-256 is {sha256}, the registry says {expected_sha256}. "
-            "It is not loaded. Run `dvc repro` to deploy the registered model again."
-        )
+    description = model_package.verify(folder, expected_sha256)
     try:
         image = description["image"]
-        model = OnnxModel(
+        model = ImageModel(
             name=description["project"],
             version=version,
-            sha256=sha256,
+            sha256=description["files"][model_package.NETWORK],
             classes=tuple(description["classes"]),
             image=(image["channels"], image["height"], image["width"]),
             session=_session(folder / model_package.NETWORK),
@@ -75,7 +69,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
         raise ModelError(f"{path}: ONNX Runtime cannot load it: {error}") from error
 
 
-def _try_out(model: OnnxModel, folder: Path) -> None:
+def _try_out(model: ImageModel, folder: Path) -> None:
     try:
         found: Any = model.probabilities(np.zeros((2, *model.image), dtype=np.uint8))
     except Exception as error:  # as above

@@ -1,0 +1,90 @@
+"""The prediction log of an image service: what an answer's row holds, and feedback on its label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import sqlalchemy
+from sqlalchemy.exc import IntegrityError
+
+from pipeline.core import prediction_log as tables
+from pipeline.tasks.image_classification.data import pixels
+from serving.http_errors import HttpError
+from serving.prediction_log import PredictionLog
+
+
+@dataclass(frozen=True)
+class ImagePrediction:
+    """image: uint8 (C, H, W), described in the log but not kept; probabilities: float32 (K,)."""
+
+    id: str
+    at: datetime
+    model_version: str
+    classes: tuple[str, ...]
+    probabilities: np.ndarray
+    image: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        return self.image.nbytes
+
+    def row(self, project: str, properties: dict[str, float]) -> dict[str, Any]:
+        best = int(self.probabilities.argmax())
+        shares = self.probabilities.tolist()
+        return {
+            "id": self.id,
+            "at": self.at,
+            "project": project,
+            "model_version": self.model_version,
+            "label": self.classes[best],
+            "confidence": shares[best],
+            "probabilities": dict(zip(self.classes, shares, strict=True)),
+            "properties": properties,
+        }
+
+
+class ImageLog(PredictionLog[ImagePrediction]):
+    table = tables.predictions
+
+    def rows(self, batch: Sequence[ImagePrediction]) -> list[dict[str, Any]]:
+        by_shape: dict[tuple[int, ...], list[ImagePrediction]] = {}
+        for prediction in batch:
+            by_shape.setdefault(prediction.image.shape, []).append(prediction)
+        rows = []
+        for group in by_shape.values():
+            described = pixels.properties(np.stack([p.image for p in group]))
+            columns = {name: values.tolist() for name, values in described.items()}
+            for i, prediction in enumerate(group):
+                rows.append(prediction.row(self.project, {k: v[i] for k, v in columns.items()}))
+        return rows
+
+    def record_feedback(self, prediction_id: str, label: str) -> tuple[str, bool]:
+        """Writes feedback; returns (the label that was predicted, whether the feedback is new).
+
+        HttpError: unknown_prediction, conflicting_feedback, log_unavailable.
+        """
+        return self.store(lambda: self._insert_feedback(prediction_id, label))
+
+    def _insert_feedback(self, prediction_id: str, label: str) -> tuple[str, bool]:
+        predicted = str(self.find(prediction_id)["label"])
+        feedback = tables.feedback
+        earlier = sqlalchemy.select(feedback.c.label).where(feedback.c.prediction_id == prediction_id)
+        with self.durable.connect() as connection:
+            given = connection.execute(earlier).scalar()
+        if given is None:
+            row = {"prediction_id": prediction_id, "label": label, "at": datetime.now(UTC)}
+            try:
+                with self.durable.begin() as connection:
+                    connection.execute(feedback.insert(), row)
+                return predicted, True
+            except IntegrityError:  # someone else was faster
+                with self.durable.connect() as connection:
+                    given = connection.execute(earlier).scalar()
+        if given != label:
+            raise HttpError(
+                "conflicting_feedback",
+                f"Feedback for this prediction was {given!r} already; {label!r} is not recorded.",
+            )
+        return predicted, False

@@ -31,7 +31,15 @@ IMAGES = {
     "conflicting_feedback": 409,
     "image_too_many_pixels": 413,
 }
-STATUS = COMMON | IMAGES
+RECOMMENDATION = {
+    "bad_time": 400,
+    "not_recommended": 400,
+    "too_long": 400,
+    "unknown_event": 400,
+    "unknown_mode": 400,
+    "wrong_type": 400,
+}
+STATUS = COMMON | IMAGES | RECOMMENDATION
 
 
 class HttpError(Exception):

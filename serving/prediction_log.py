@@ -52,7 +52,7 @@ class PredictionLog(Generic[P]):
     table: sqlalchemy.Table  # of predictions; has the columns id and project
 
     def __init__(self, url: str, project: str, metrics: Metrics) -> None:
-        self.project, self.metrics = project, metrics
+        self.url, self.project, self.metrics = url, project, metrics
         self.file = tables.sqlite_file(url)
         self.engine = tables.engine(url)
         self.durable = tables.engine(url, synchronous="FULL")
@@ -184,5 +184,5 @@ def new_id(now: datetime) -> str:
 
 def _unavailable() -> HttpError:
     return HttpError(
-        "log_unavailable", "The feedback could not be stored. Send it again later.", {"retry-after": "5"}
+        "log_unavailable", "What you sent could not be stored. Send it again later.", {"retry-after": "5"}
     )

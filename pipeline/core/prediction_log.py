@@ -3,10 +3,16 @@
 serving/prediction_log.py writes them; the pipeline does not import the service.
 
 SQLite at `predictions/P.db`, or what `FULLCYCLE_PREDICTION_LOG` names as an SQLAlchemy URL; one
-database may hold several projects. No image is kept, only what pixels.properties says about it.
+database may hold several projects.
+
+predictions      answers to pictures; no image is kept, only what pixels.properties says about it
+feedback         what a picture really showed
+recommendations  lists of products that were shown, to whom, with their scores
+events           what customers did, as told by a shop or as feedback on a recommendation
 """
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +26,7 @@ from sqlalchemy import (
     Float,
     Index,
     MetaData,
+    Select,
     String,
     Table,
     create_engine,
@@ -33,6 +40,7 @@ from pipeline.core.paths import Paths
 
 URL_VARIABLE = "FULLCYCLE_PREDICTION_LOG"
 BUSY_MILLISECONDS = 5000  # how long SQLite waits for another writer
+ROWS_AT_ONCE = 10_000  # events held in memory while they are read
 
 metadata = MetaData()
 
@@ -56,6 +64,39 @@ feedback = Table(
     Column("prediction_id", String(32), primary_key=True),
     Column("label", String(200), nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
+)
+
+recommendations = Table(
+    "recommendations",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("project", String(100), nullable=False),
+    Column("model_version", String(100), nullable=False),
+    Column("served_by", String(100), nullable=False),
+    Column("customer", String(200)),  # None where nobody was named
+    Column("mode", String(20), nullable=False),
+    Column("items", JSON, nullable=False),  # product ids, best first
+    Column("scores", JSON, nullable=False),
+    Column("properties", JSON, nullable=False),
+    Index("recommendations_by_time", "project", "at"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),  # when the service heard of it
+    Column("project", String(100), nullable=False),
+    Column("customer", String(200)),
+    Column("product", String(200), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("time", DateTime(timezone=True), nullable=False),  # when it happened
+    Column("quantity", Float, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("prediction_id", String(32)),  # of the recommendation that it is feedback on
+    Index("events_by_time", "project", "at"),
+    Index("events_by_prediction", "prediction_id"),
 )
 
 
@@ -104,34 +145,80 @@ def read_predictions(
     properties {name: float}, feedback (label or None), feedback_at (UTC or None).
     Empty where nothing was ever logged.
     """
-    file = sqlite_file(log_url)
-    if file is not None and not file.exists():
-        return []
     query = (
         select(predictions, feedback.c.label.label("feedback"), feedback.c.at.label("feedback_at"))
         .select_from(predictions.outerjoin(feedback, feedback.c.prediction_id == predictions.c.id))
         .order_by(predictions.c.at.desc(), predictions.c.id.desc())
         .limit(last)
     )
+    return list(_rows(log_url, _within(query, predictions, since, project)))[::-1]
+
+
+def read_recommendations(
+    log_url: str,
+    since: datetime | None = None,
+    *,
+    project: str | None = None,
+    last: int | None = None,
+) -> list[dict[str, Any]]:
+    """Recommendations, chosen and ordered as read_predictions does it, with the events that are feedback.
+
+    Keys: id, at (UTC), project, model_version, served_by, customer (str or None), mode, items
+    [product id], scores [float], properties {name: float}, feedback [(product as str, kind)].
+    """
+    query = (
+        select(recommendations).order_by(recommendations.c.at.desc(), recommendations.c.id.desc()).limit(last)
+    )
+    found = list(_rows(log_url, _within(query, recommendations, since, project)))[::-1]
+    if not found:
+        return []
+    said: dict[str, list[tuple[str, str]]] = {row["id"]: [] for row in found}
+    answers = select(events).where(events.c.prediction_id.is_not(None), events.c.at >= found[0]["at"])
+    for event_ in _rows(log_url, answers.order_by(events.c.at, events.c.id)):
+        if event_["prediction_id"] in said:
+            said[event_["prediction_id"]].append((event_["product"], event_["kind"]))
+    return [row | {"feedback": said[row["id"]]} for row in found]
+
+
+def read_events(
+    log_url: str, since: datetime | None = None, *, project: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Events that the service heard of from `since` on (with a time zone), in the order of hearing.
+
+    Keys: id, at (UTC), project, customer (str; None for feedback of nobody known by name), product
+    (str), kind, time (UTC), quantity, value, prediction_id (None where it is no feedback).
+    """
+    query = select(events).order_by(events.c.at, events.c.id)
+    return _rows(log_url, _within(query, events, since, project))
+
+
+def _within(query: Select[Any], table: Table, since: datetime | None, project: str | None) -> Select[Any]:
     if since is not None:
-        query = query.where(predictions.c.at >= since.astimezone(UTC))
-    if project is not None:
-        query = query.where(predictions.c.project == project)
+        query = query.where(table.c.at >= since.astimezone(UTC))
+    return query if project is None else query.where(table.c.project == project)
+
+
+def _rows(log_url: str, query: Select[Any]) -> Iterator[dict[str, Any]]:
+    """Rows as they are read, nothing where nothing was ever logged; times are UTC."""
+    file = sqlite_file(log_url)
+    if file is not None and not file.exists():
+        return
     reader = engine(log_url)
     try:
-        if not inspect(reader).has_table(feedback.name):
-            return []
-        with reader.connect() as connection:
-            rows = [dict(row) for row in connection.execute(query).mappings()][::-1]
+        known = inspect(reader)
+        if not all(
+            known.has_table(table.name) for table in query.columns_clause_froms if isinstance(table, Table)
+        ):
+            return
+        with reader.connect().execution_options(yield_per=ROWS_AT_ONCE) as connection:
+            for row in connection.execute(query).mappings():
+                yield {
+                    name: _utc(value) if isinstance(value, datetime) else value for name, value in row.items()
+                }
     finally:
         reader.dispose()
-    for row in rows:
-        row["at"], row["feedback_at"] = _utc(row["at"]), _utc(row["feedback_at"])
-    return rows
 
 
-def _utc(value: datetime | None) -> datetime | None:
+def _utc(value: datetime) -> datetime:
     """SQLite stores no time zone; what is stored is UTC."""
-    if value is None:
-        return None
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

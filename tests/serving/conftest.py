@@ -19,7 +19,10 @@ from serving.image_application import ImageApplication, ImageState
 from serving.image_log import ImageLog
 from serving.image_model import ImageModel, load
 from serving.metrics import metrics
+from serving.recommendation_application import RecommendationApplication, RecommendationState
+from serving.recommendation_log import RecommendationLog
 from tests.serving.asgi_client import AsgiClient
+from tests.serving.fake_recommender import FakeRecommender
 from tests.serving.synthetic import write_package
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +68,20 @@ def state(model: ImageModel, log: ImageLog) -> ImageState:
 def client(state: ImageState) -> AsgiClient:
     """The application without a server around it."""
     return AsgiClient(ImageApplication(state))
+
+
+@pytest.fixture
+def shop_state(log_url: str) -> Iterator[RecommendationState]:
+    """A recommendation service's, with a recommender that counts."""
+    made = RecommendationState()
+    made.model, made.log = FakeRecommender(), RecommendationLog(log_url, "shop", metrics())
+    yield made
+    made.log.close()
+
+
+@pytest.fixture
+def shop(shop_state: RecommendationState) -> AsgiClient:
+    return AsgiClient(RecommendationApplication(shop_state))
 
 
 @pytest.fixture(scope="session")

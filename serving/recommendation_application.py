@@ -1,0 +1,179 @@
+"""The HTTP side of a recommendation service: a customer and his basket in, products out."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pipeline.tasks.recommendation.data.asking import KINDS, MODES, Answer, Ask, Basket, Event, Id
+from serving import recommendation_input, recommendation_openapi, request_body
+from serving.application import Application, Handler, json_body, json_response, run
+from serving.prediction_log import new_id
+from serving.recommendation_log import Recommendation, RecommendationLog
+from serving.recommendation_metrics import recommendation_metrics
+
+LISTED_MAX = 100  # customers, products and baskets of one answer
+LISTED = 20  # where the address does not say how many
+UNKNOWN_SHOWN = 5  # unknown products named in a note
+
+
+class Recommender(Protocol):
+    """What is asked of pipeline.tasks.recommendation.data.recommender.Recommender."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def attributes(self) -> Mapping[str, Sequence[str]]: ...
+    @property
+    def stores(self) -> Collection[Id]: ...
+    def recommend(self, asks: Sequence[Ask], now: datetime | None = None) -> list[Answer]: ...
+    def add_events(self, events: Sequence[Event]) -> None: ...
+    def history(self, customer: Id) -> list[Basket]: ...
+    def customers(self, count: int) -> Sequence[Id]: ...
+    def search(self, text: str, count: int) -> list[dict[str, Any]]: ...
+    def has_product(self, id_: Id, /) -> bool: ...
+    def has_customer(self, id_: Id, /) -> bool: ...
+
+
+class RecommendationState:
+    model: Recommender
+    log: RecommendationLog
+
+
+class RecommendationApplication(Application):
+    page = "recommendation"
+
+    def __init__(self, state: RecommendationState) -> None:
+        self.state = state
+        super().__init__(state)
+
+    def routes(self) -> Sequence[tuple[str, Handler, str]]:
+        return [
+            ("/recommend", self.recommend, "POST"),
+            ("/feedback", self.feedback, "POST"),
+            ("/events", self.events, "POST"),
+            ("/customers", self.customers, "GET"),
+            ("/customers/{id:path}", self.customer, "GET"),
+            ("/products", self.products, "GET"),
+        ]
+
+    def describe(self) -> dict[str, Any]:
+        model = self.state.model
+        attributes = {name: list(values) for name, values in model.attributes.items()}
+        return {"modes": MODES, "events": KINDS, "attributes": attributes, "stores": list(model.stores)}
+
+    def document(self) -> dict[str, Any]:
+        return recommendation_openapi.document(self.state.model)
+
+    async def recommend(self, request: Request) -> Response:
+        return await run(self.predicting, self._recommend, self.state.model, await json_body(request))
+
+    def _recommend(self, model: Recommender, body: bytes) -> Response:
+        ask = recommendation_input.ask(request_body.json_object(body))
+        (answer,) = model.recommend([ask])
+        now = datetime.now(UTC)
+        logged = Recommendation(new_id(now), now, model.version, ask.customer, ask.mode, answer)
+        self.state.log.add(logged)
+        counters = recommendation_metrics()
+        counters.recommendations.labels(model.version, answer.served_by, ask.mode).inc()
+        counters.items.labels(ask.mode).inc(len(answer.items))
+        return json_response(
+            {
+                "prediction_id": logged.id,
+                "items": answer.items,  # orjson writes dataclasses
+                "served_by": answer.served_by,
+                "model": {"name": model.name, "version": model.version},
+                "notes": answer.notes,
+            }
+        )
+
+    async def feedback(self, request: Request) -> Response:
+        return await run(self.storing, self._feedback, await json_body(request))
+
+    def _feedback(self, body: bytes) -> Response:
+        given = request_body.json_object(body)
+        prediction_id, product, kind = recommendation_input.feedback(given)
+        event, new = self.state.log.record_feedback(prediction_id, product, kind)
+        if new:
+            recommendation_metrics().events.labels(kind, "feedback").inc()
+            if event is not None:
+                self.state.model.add_events([event])
+        return json_response(
+            {"prediction_id": prediction_id, "product_id": product, "event": kind, "new": new}
+        )
+
+    async def events(self, request: Request) -> Response:
+        return await run(self.storing, self._events, await json_body(request))
+
+    def _events(self, body: bytes) -> Response:
+        model, now = self.state.model, datetime.now(UTC)
+        events = recommendation_input.events(request_body.json_object(body), now)
+        self.state.log.record_events(events, now)
+        model.add_events(events)
+        for kind, number in Counter(event.kind for event in events).items():
+            recommendation_metrics().events.labels(kind, "shop").inc(number)
+        unknown = sorted({str(event.product) for event in events if not model.has_product(event.product)})
+        return json_response({"stored": len(events), "notes": _note_of_unknown(unknown)})
+
+    async def customers(self, request: Request) -> Response:
+        parameters = dict(request.query_params)
+        request_body.check_fields(parameters, [], ["count"])
+        count = recommendation_input.count(parameters, "count", LISTED, LISTED_MAX)
+        found = await run(self.predicting, self.state.model.customers, count)
+        return json_response({"customers": list(found)})
+
+    async def customer(self, request: Request) -> Response:
+        parameters = dict(request.query_params)
+        request_body.check_fields(parameters, [], ["count"])
+        count = recommendation_input.count(parameters, "count", LISTED, LISTED_MAX)
+        return await run(self.predicting, self._customer, request.path_params["id"], count)
+
+    def _customer(self, id_: str, count: int) -> Response:
+        model = self.state.model
+        baskets = model.history(id_)
+        return json_response(
+            {
+                "customer_id": id_,
+                "known": model.has_customer(id_),
+                "basket_count": len(baskets),
+                "baskets": baskets[:count],
+                "products": _most_frequent(baskets, count),
+            }
+        )
+
+    async def products(self, request: Request) -> Response:
+        parameters = dict(request.query_params)
+        request_body.check_fields(parameters, ["search"], ["count"])
+        count = recommendation_input.count(parameters, "count", LISTED, LISTED_MAX)
+        text = parameters["search"].strip()[: recommendation_input.TEXT_MAX]
+        found = await run(self.predicting, self.state.model.search, text, count) if text else []
+        return json_response({"products": found})
+
+
+def _most_frequent(baskets: Sequence[Basket], count: int) -> list[dict[str, Any]]:
+    """The products of most baskets, of equals the latest bought; baskets: newest first."""
+    found: dict[Id, dict[str, Any]] = {}
+    for basket in baskets:
+        for item in basket["items"]:
+            product = found.setdefault(
+                item["product_id"],
+                {"product_id": item["product_id"], "name": item["name"], "baskets": 0, "last": basket["day"]},
+            )
+            product["baskets"] += 1
+    return sorted(found.values(), key=lambda product: product["baskets"], reverse=True)[:count]
+
+
+def _note_of_unknown(products: Sequence[str]) -> list[str]:
+    if not products:
+        return []
+    more = f" and {len(products) - UNKNOWN_SHOWN} more" if len(products) > UNKNOWN_SHOWN else ""
+    return [
+        f"unknown to the model, stored for the next training: {', '.join(products[:UNKNOWN_SHOWN])}{more}"
+    ]

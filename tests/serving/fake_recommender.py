@@ -58,6 +58,10 @@ class FakeRecommender:
         everybody = Counter(dict.fromkeys(self.names, 1))
         for baskets in self.baskets.values():
             everybody.update(_products(baskets))
+            for basket in baskets:  # what others bought with what is in the basket
+                together = _products([basket])
+                if out.intersection(together):
+                    everybody.update(dict.fromkeys(together, 5))
         lists = {
             "replenish": [id_ for id_, _ in own.most_common()],
             "discover": [id_ for id_, _ in everybody.most_common() if id_ not in own],

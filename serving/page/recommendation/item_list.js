@@ -12,6 +12,11 @@ export function readable(name) {
   return small.charAt(0).toUpperCase() + small.slice(1);
 }
 
+// The same for names within a sentence.
+function readableWithin(text) {
+  return text.replace(/\b[A-Z][A-Z0-9 &%/.,'()-]*[A-Z]\b/g, (name) => name.toLowerCase());
+}
+
 export class ItemList {
   // id: of the list's element, and what those of its badge and notes begin with; onAdd(item, answer)
   constructor(id, mode, find, onAdd) {
@@ -28,23 +33,26 @@ export class ItemList {
     this.ranks = null;
   }
 
-  show(answer, milliseconds) {
-    this.badge.textContent = `${answer.served_by} · ${milliseconds.toFixed(0)} ms`;
-    this.badge.title = `Made by: ${answer.served_by}`;
+  // taken: products in the basket; that the items below one of them move up is not worth a mark.
+  show(answer, milliseconds, taken) {
+    this.badge.textContent = answer.served_by;
+    this.badge.title = `Made by ${answer.served_by}; here after ${milliseconds.toFixed(0)} ms`;
     this.notes.hidden = !answer.notes.length && answer.items.length > 0;
     this.notes.textContent = answer.notes.map(sentence).join(" ") || "Nothing to recommend.";
     const before = this.places();
     const focused = document.activeElement?.closest("li")?.dataset.product;
     const held = this.list.contains(document.activeElement);
+    const place = this.ranks?.get(focused) ?? 0;
+    this.ranks &&= ranked([...this.ranks.keys()].filter((product) => !taken.has(product)));
     const scores = answer.items.map((item) => item.score);
     const [least, most] = [Math.min(...scores), Math.max(...scores)];
     this.list.replaceChildren(...answer.items.map((item, rank) => {
       const share = most > least ? (item.score - least) / (most - least) : 1;
       return this.row(item, rank, Math.max(LEAST_FILL, share), answer);
     }));
-    if (held) this.keepFocus(focused);
+    if (held) this.keepFocus(focused, place);
     this.slide(before);
-    this.ranks = new Map(answer.items.map((item, rank) => [String(item.product_id), rank]));
+    this.ranks = ranked(answer.items.map((item) => String(item.product_id)));
   }
 
   row(item, rank, share, answer) {
@@ -57,7 +65,7 @@ export class ItemList {
       element("span", { className: "rank" }, String(rank + 1)),
       name,
       button,
-      element("span", { className: "reason" }, item.reason),
+      element("span", { className: "reason" }, readableWithin(item.reason)),
       element("span", { className: "score", title: `Score ${item.score}` },
         element("span", { className: "track" }, fill), Number(item.score).toPrecision(3)));
     row.dataset.product = item.product_id;
@@ -75,9 +83,8 @@ export class ItemList {
   }
 
   // The item that was put into the basket is gone; the keyboard goes on from where it was.
-  keepFocus(product) {
+  keepFocus(product, place) {
     const same = [...this.list.children].find((row) => row.dataset.product === product);
-    const place = this.ranks?.get(product) ?? 0;
     (same ?? this.list.children[Math.min(place, this.list.children.length - 1)])?.querySelector("button").focus();
   }
 
@@ -94,6 +101,10 @@ export class ItemList {
       if (from === undefined || by) row.animate([start, {}], { duration: SLIDE_MS, easing: "ease-out" });
     }
   }
+}
+
+function ranked(products) {
+  return new Map(products.map((product, rank) => [product, rank]));
 }
 
 function sentence(text) {

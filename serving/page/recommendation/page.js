@@ -87,11 +87,12 @@ async function ask() {
   const mine = ++asked;
   $("error").hidden = true;
   const question = { basket: basket.map((item) => item.product_id), k: SHOWN };
+  const taken = new Set(question.basket.map(String));
   if (customer !== null) question.customer_id = customer;
   await Promise.all(lists.map(async (list) => {
     const began = performance.now();
     const answer = await post("recommend", { ...question, mode: list.mode });
-    if (mine === asked) list.show(answer, performance.now() - began);
+    if (mine === asked) list.show(answer, performance.now() - began, taken);
   })).catch((error) => {
     if (mine === asked) fail(error);
   });

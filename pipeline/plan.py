@@ -7,6 +7,7 @@ Params  goals, plan
 
 import shutil
 import time
+from types import ModuleType
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from pipeline.core.artifacts import write_json
 from pipeline.core.gates import Gate
 from pipeline.core.parameters import Plan
 from pipeline.core.stage import Context, Evidence, main
-from pipeline.core.statistics import wilson_interval
 
 PARAMS = ("goals", "plan")
 GIB = 1 << 30
@@ -27,10 +27,10 @@ PASSES_OF_A_STEP = 3
 def run(context: Context) -> Evidence:
     plan: Plan = context.params.plan
     expected = plan.expected
-    needs = estimate(plan)
+    hook = context.hook()
+    needs = estimate(plan, hook)
     measured = machine_gflops()
-    goal = context.hook().headline_goal(context.params.goals)
-    low, high = wilson_interval(round(goal * expected.test_items), expected.test_items)
+    precision = hook.goal_precision(context.params.goals, expected)
     disk_free = shutil.disk_usage(context.paths.root).free / GIB
     resources = plan.resources
     gates = (
@@ -40,8 +40,8 @@ def run(context: Context) -> Evidence:
              "plan for less data in memory, or for a larger machine."),
         Gate("planned_disk_gib", needs["disk_gib"], "at most", min(resources.disk_gib_max, disk_free),
              "planning", f"{disk_free:.1f} GiB are free here; free some, or plan for less data."),
-        Gate("goal_precision", (high - low) / 2, "at most", expected.precision, "planning",
-             "so few unseen items cannot tell whether the goal is met; plan for more of them."),
+        Gate("goal_precision", precision, "at most", expected.precision, "planning",
+             "so little unseen data cannot tell whether the goal is met; plan for more of it."),
     )  # fmt: skip
     write_json(
         context.paths.reports / "plan.json",
@@ -56,22 +56,22 @@ def run(context: Context) -> Evidence:
     return Evidence(
         summary=f"about {needs['minutes']:.1f} min, {needs['memory_gib']:.1f} GiB of memory, "
         f"{needs['disk_gib']:.1f} GiB of disk on a machine of {expected.machine_gflops:.0f} GFLOP/s "
-        f"(this one does {measured:.0f} now); the goal can be told to ±{(high - low) / 2:.2%}",
+        f"(this one does {measured:.0f} now); the goal can be told to ±{precision:.2%}",
         metrics=needs | {"measured_gflops": measured},
         gates=gates,
         blocking=True,
     )
 
 
-def estimate(plan: Plan) -> dict[str, float]:
-    """Resources from the charter's expectations.
+def estimate(plan: Plan, hook: ModuleType) -> dict[str, float]:
+    """Resources from the charter's expectations; the task says how much data and work they mean.
 
     The time is that on the machine planned for, not on this one as it happens to be loaded now: a
     plan that changed with the load could not be held against what came. `review` compares.
     """
     expected = plan.expected
-    data_gib = expected.items * expected.bytes_per_item / GIB
-    work = expected.items * expected.passes * expected.network_mflop * 1e6 * PASSES_OF_A_STEP
+    data_gib = hook.data_bytes(expected) / GIB
+    work = hook.forward_operations(expected) * PASSES_OF_A_STEP
     return {
         "data_gib": data_gib,
         "disk_gib": data_gib * expected.copies_on_disk + expected.fixed_disk_gib,

@@ -1,7 +1,7 @@
-"""Great Expectations without its project folder: a table, a suite, and Data Docs on disk."""
+"""Great Expectations without its project folder: tables, their suites, and Data Docs on disk."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,19 @@ EXAMPLES = 5  # rows named when an expectation is broken
 
 
 @dataclass(frozen=True)
+class Table:
+    """rows: what is checked, all of it; suite: what is expected of it. `name` is unique in a project."""
+
+    name: str
+    rows: "pd.DataFrame"
+    suite: Sequence["Expectation"]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """One expectation and what was met. examples: values, with their row, that broke it."""
 
+    table: str
     expectation: str
     column: str | None
     allowed: dict[str, Any]
@@ -27,7 +37,7 @@ class Outcome:
     examples: list[Any]
 
     def __str__(self) -> str:
-        where = f" of {self.column}" if self.column else ""
+        where = f" of {self.table}.{self.column}" if self.column else f" of {self.table}"
         examples = f", for instance {self.examples}" if self.examples else ""
         return f"{self.expectation}{where} {self.allowed}: observed {self.observed}{examples}"
 
@@ -35,13 +45,24 @@ class Outcome:
         return asdict(self)
 
 
-def check(name: str, table: "pd.DataFrame", suite: Sequence["Expectation"], docs: Path) -> list[Outcome]:
-    """Validates `table` and writes browsable Data Docs to `docs`.
+def check(project: str, tables: Iterable[Table], docs: Path) -> tuple[list[Outcome], dict[str, int]]:
+    """Validates tables one after the other, and writes browsable Data Docs of all of them to `docs`.
 
-    An empty suite is an error: it could not fail.
+    Gives the outcomes and the number of rows of each table. A table that an iterator makes is freed
+    before the next is asked for. An empty suite, or none, is an error: it could not fail.
     """
-    if not suite:
-        raise ValueError(f"{name}: a suite without expectations checks nothing")
+    context = _context(docs)
+    outcomes: list[Outcome] = []
+    rows = {}
+    for table in tables:
+        outcomes += _check(context, f"{project}-{table.name}", table)
+        rows[table.name] = len(table.rows)
+    if not rows:
+        raise ValueError(f"{project}: no table to check")
+    return outcomes, rows
+
+
+def _context(docs: Path) -> Any:
     quiet.silence()
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -62,8 +83,16 @@ def check(name: str, table: "pd.DataFrame", suite: Sequence["Expectation"], docs
             },
         },
     )
+    return context
+
+
+def _check(context: Any, name: str, table: Table) -> list[Outcome]:
+    import great_expectations as gx
+
+    if not table.suite:
+        raise ValueError(f"{name}: a suite without expectations checks nothing")
     batch = (
-        context.data_sources.add_pandas("memory")
+        context.data_sources.add_pandas(name)
         .add_dataframe_asset(name)
         .add_batch_definition_whole_dataframe("all")
     )
@@ -71,7 +100,7 @@ def check(name: str, table: "pd.DataFrame", suite: Sequence["Expectation"], docs
         gx.ValidationDefinition(
             name=name,
             data=batch,
-            suite=context.suites.add(gx.ExpectationSuite(name=name, expectations=list(suite))),
+            suite=context.suites.add(gx.ExpectationSuite(name=name, expectations=list(table.suite))),
         )
     )
     checkpoint = context.checkpoints.add(
@@ -82,12 +111,12 @@ def check(name: str, table: "pd.DataFrame", suite: Sequence["Expectation"], docs
             result_format={"result_format": "SUMMARY", "partial_unexpected_count": EXAMPLES},
         )
     )
-    result = checkpoint.run(batch_parameters={"dataframe": table})
+    result = checkpoint.run(batch_parameters={"dataframe": table.rows})
     (run,) = result.run_results.values()
-    return [_outcome(item) for item in run["results"]]
+    return [_outcome(table.name, item) for item in run["results"]]
 
 
-def _outcome(item: Any) -> Outcome:
+def _outcome(table: str, item: Any) -> Outcome:
     config = item["expectation_config"]
     allowed = {k: v for k, v in config["kwargs"].items() if k not in ("batch_id", "column")}
     found = item["result"]
@@ -96,6 +125,7 @@ def _outcome(item: Any) -> Outcome:
     if "unexpected_count" in found:
         observed = f"{found['unexpected_count']} of {found['element_count']} unexpected"
     return Outcome(
+        table=table,
         expectation=config["type"],
         column=config["kwargs"].get("column"),
         allowed=allowed,

@@ -11,6 +11,7 @@ with warnings.catch_warnings():
     import great_expectations.expectations as gxe
 
 from pipeline.core import expectations
+from pipeline.core.expectations import Table
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 TABLE = pd.DataFrame({"label": [0, 1, 1, 7], "ink": [0.1, 0.2, 0.3, 0.95]})
@@ -22,7 +23,8 @@ def test_broken_expectations_are_told_with_column_and_examples(tmp_path: Path) -
         gxe.ExpectColumnValuesToBeBetween(column="ink", min_value=0, max_value=0.9),
         gxe.ExpectColumnMeanToBeBetween(column="ink", max_value=0.5),
     ]
-    label, ink, mean = expectations.check("p-data", TABLE, suite, tmp_path / "docs")
+    (label, ink, mean), rows = expectations.check("p", [Table("data", TABLE, suite)], tmp_path / "docs")
+    assert rows == {"data": 4}
     assert (label.met, ink.met, mean.met) == (False, False, True)
     assert label.examples == [7] and ink.examples == [0.95]
     assert "label" in str(label) and "7" in str(label)
@@ -32,10 +34,22 @@ def test_broken_expectations_are_told_with_column_and_examples(tmp_path: Path) -
 
 def test_a_column_that_is_missing_fails(tmp_path: Path) -> None:
     suite = [gxe.ExpectColumnValuesToNotBeNull(column="nowhere")]
-    (found,) = expectations.check("p-data", TABLE, suite, tmp_path / "docs")
+    (found,), _ = expectations.check("p", [Table("data", TABLE, suite)], tmp_path / "docs")
     assert not found.met
 
 
 def test_a_suite_that_cannot_fail_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="checks nothing"):
-        expectations.check("p-data", TABLE, [], tmp_path)
+        expectations.check("p", [Table("data", TABLE, [])], tmp_path)
+    with pytest.raises(ValueError, match="no table"):
+        expectations.check("p", [], tmp_path)
+
+
+def test_several_tables_stand_side_by_side_in_the_data_docs(tmp_path: Path) -> None:
+    suite = [gxe.ExpectColumnValuesToNotBeNull(column="label")]
+    tables = (Table(name, TABLE, suite) for name in ("first", "second"))
+    outcomes, rows = expectations.check("p", tables, tmp_path / "docs")
+    assert [o.table for o in outcomes] == ["first", "second"] == list(rows)
+    pages = [str(path) for path in (tmp_path / "docs").rglob("*.html")]
+    for name in ("p-first", "p-second"):
+        assert any(name in page for page in pages)

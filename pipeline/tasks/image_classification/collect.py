@@ -8,30 +8,45 @@ import numpy as np
 from pipeline import sources
 from pipeline.core.artifacts import write_json
 from pipeline.core.errors import SourceError
+from pipeline.core.findings import Findings
+from pipeline.core.gates import Gate
 from pipeline.core.paths import Paths
 from pipeline.tasks.image_classification.data import formats, items
-from pipeline.tasks.image_classification.parameters import Collect
+from pipeline.tasks.image_classification.parameters import Charter, Collect
 
 
-def collect(params: Collect, paths: Paths, folder: Path) -> None:
+def collect(params: Any, paths: Paths, folder: Path) -> Findings:
     """Writes images.npy, items.parquet (data/items.py), provenance.json."""
+    plan: Charter = params.plan
+    collect: Collect = params.collect
     tables, pixels, provenance = [], [], []
-    for source in params.sources:
+    for source in collect.sources:
         path = sources.fetch(source, paths)
         parts = formats.read(path, source)
         for part in parts:
-            _check(part, source.name, params)
+            _check(part, source.name, collect)
             tables.append(items.table(source.name, part.part, part.pixels, part.labels))
             pixels.append(part.pixels)
         provenance.append(_provenance(source, parts))
     table = items.concatenate(tables)
     items.write(folder, table, np.concatenate(pixels))
-    counts = np.bincount(table["label"].to_numpy(), minlength=len(params.classes))
-    per_class = dict(zip(params.classes, counts.tolist(), strict=True))
+    counts = np.bincount(table["label"].to_numpy(), minlength=len(collect.classes))
+    per_class = dict(zip(collect.classes, counts.tolist(), strict=True))
     write_json(
         folder / "provenance.json",
         {"items": table.num_rows, "items_per_class": per_class, "sources": provenance},
     )
+    smallest = min(per_class, key=lambda name: per_class[name])
+    return Findings(
+        summary=f"{table.num_rows:,} items of {len(per_class)} classes from {len(provenance)} source(s)",
+        metrics={"items": table.num_rows, "smallest_class": per_class[smallest]},
+        gates=(
+            Gate("items", table.num_rows, "at least", plan.min_items, "planning",
+                 "collect more data, or plan for less (plan.min_items)."),
+            Gate("items_of_smallest_class", per_class[smallest], "at least", plan.min_items_per_class,
+                 "planning", f"collect more of class {smallest!r}, or plan for less."),
+        ),
+    )  # fmt: skip
 
 
 def _check(part: formats.Images, source: str, params: Collect) -> None:

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.core.artifacts import write_json
+from pipeline.core.findings import Findings
 from pipeline.tasks.image_classification import pictures
 from pipeline.tasks.image_classification.data import items
 from pipeline.tasks.image_classification.data.pixel_statistics import channel_statistics
@@ -29,7 +30,7 @@ from pipeline.tasks.image_classification.parameters import Collect, Label
 GALLERY = 48  # images in doubtful.png
 
 
-def label(params: Any, collected: Path, folder: Path) -> None:
+def label(params: Any, collected: Path, folder: Path) -> Findings:
     collect: Collect = params.collect
     table, pixels = items.read(collected)
     given = table["label"].to_numpy()
@@ -58,16 +59,18 @@ def label(params: Any, collected: Path, folder: Path) -> None:
         f"{collect.classes[given[i]]} → {collect.classes[suggested[i]]}?  {score[i]:.2g}" for i in shown
     ]
     pictures.gallery(pixels[shown], captions, folder / "doubtful.png", "Doubtful labels: given → suggested")
-    write_json(
-        folder / "audit.json",
-        {
-            "items": len(given),
-            "doubtful": int(doubtful.sum()),
-            "doubtful_share": float(doubtful.mean()),
-            "queued": len(queue),
-            "policy": params.label.policy,
-            "annotators_per_item": params.label.annotators_per_item,
-        },
+    counts = {
+        "items": len(given),
+        "doubtful": int(doubtful.sum()),
+        "doubtful_share": float(doubtful.mean()),
+        "queued": len(queue),
+    }
+    told = {"policy": params.label.policy, "annotators_per_item": params.label.annotators_per_item}
+    write_json(folder / "audit.json", counts | told)
+    return Findings(
+        summary=f"{counts['doubtful']:,} of {counts['items']:,} labels are doubtful "
+        f"({counts['doubtful_share']:.2%}); {counts['queued']:,} queued for relabeling",
+        metrics=counts,
     )
 
 

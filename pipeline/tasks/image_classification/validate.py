@@ -1,17 +1,22 @@
 """What an image table must look like."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from pipeline.core.expectations import Table
 from pipeline.tasks.image_classification.data import items
 
 if TYPE_CHECKING:
     import pandas as pd
     from great_expectations.expectations import Expectation
+
+
+def tables(params: Any, collected: Path, labelled: Path) -> Iterator[Table]:
+    yield Table("images", table(collected, labelled, len(params.collect.classes)), suite(params))
 
 
 def table(collected: Path, labelled: Path, classes: int) -> "pd.DataFrame":

@@ -1,0 +1,103 @@
+"""Promotions week by week: how many stores showed or mailed a product.
+
+The table has a row a product, store and week, and may be many times longer than that of purchases. It
+is read in batches; what is kept of a row is one number of 4 bytes (8 in a very large chain).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.tasks.recommendation.data import tables
+from pipeline.tasks.recommendation.data.columns import day_numbers
+
+DISPLAY, MAILER, FLAGS = 1, 2, 2  # bits of a key, and how many
+
+
+@dataclass(frozen=True)
+class PromotionWeek:
+    """One week. start: day number of its first day; stores: with any promotion in it.
+
+    product: int64 (M,), rising places in the catalogue; display, mailer: float64 (M,) share of `stores`
+    rows: of the table; repeated: whose product and store came before; unlisted: not in the catalogue
+    """
+
+    start: int
+    stores: int
+    rows: int
+    repeated: int
+    unlisted: int
+    product: np.ndarray
+    display: np.ndarray
+    mailer: np.ndarray
+
+
+def weeks(path: Path, products: pa.Array) -> Iterator[PromotionWeek]:
+    """The weeks of promotions.parquet in order of time. products: distinct ids of the catalogue."""
+    stores = _distinct(path, "store")
+    width = np.int64(len(stores) + 1)  # the last is for promotions of no store in particular
+    keys: dict[int, list[np.ndarray]] = defaultdict(list)
+    largest = (len(products) + 1) * int(width) << FLAGS
+    dtype = np.uint32 if largest <= np.iinfo(np.uint32).max else np.uint64
+    for batch in _batches(path, ["product", "store", "start", "display", "mailer"]):
+        product = _places(batch.column("product"), products)
+        store = _places(batch.column("store"), stores)
+        flags = np.asarray(batch.column("display")) * DISPLAY + np.asarray(batch.column("mailer")) * MAILER
+        key = (((product * width + store) << FLAGS) + flags).astype(dtype)
+        start = day_numbers(batch.column("start"))
+        order = np.argsort(start, kind="stable")
+        days, first = np.unique(start[order], return_index=True)
+        for day, part in zip(days.tolist(), np.split(key[order], first[1:]), strict=True):
+            keys[day].append(part)
+    for start in sorted(keys):
+        yield _week(start, np.concatenate(keys.pop(start)), int(width), len(products))
+
+
+def _week(start: int, key: np.ndarray, width: int, products: int) -> PromotionWeek:
+    key.sort()
+    place, flags = key >> FLAGS, key & (DISPLAY | MAILER)
+    first = np.flatnonzero(np.append(True, place[1:] != place[:-1]))
+    flags = np.bitwise_or.reduceat(flags, first)
+    product, store = place[first].astype(np.int64) // width, place[first].astype(np.int64) % width
+    stores = len(np.unique(store))
+    listed = product < products
+    shown, where = np.unique(product[listed], return_inverse=True)
+
+    def share(bit: int) -> np.ndarray:
+        found: np.ndarray = np.bincount(where, weights=(flags[listed] & bit) > 0, minlength=len(shown))
+        return found / stores
+
+    return PromotionWeek(
+        start=start,
+        stores=stores,
+        rows=len(key),
+        repeated=len(key) - len(first),
+        unlisted=int((~listed).sum()),
+        product=shown,
+        display=share(DISPLAY),
+        mailer=share(MAILER),
+    )
+
+
+def _distinct(path: Path, column: str) -> pa.Array:
+    with pq.ParquetFile(path) as file:
+        found = pa.array([], file.schema_arrow.field(column).type)
+    for batch in _batches(path, [column]):
+        found = pc.unique(pa.concat_arrays([found, pc.unique(batch.column(0)).drop_null()]))
+    return found
+
+
+def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path) as file:
+        yield from file.iter_batches(batch_size=tables.ROWS, columns=columns)
+
+
+def _places(column: pa.Array, known: pa.Array) -> np.ndarray:
+    """int64 (N,): place in `known`, its length where it is not there."""
+    return np.asarray(pc.fill_null(pc.index_in(column, known), len(known))).astype(np.int64)

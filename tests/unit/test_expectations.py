@@ -46,8 +46,10 @@ def test_a_suite_that_cannot_fail_is_refused(tmp_path: Path) -> None:
 
 
 def test_several_tables_stand_side_by_side_in_the_data_docs(tmp_path: Path) -> None:
-    suite = [gxe.ExpectColumnValuesToNotBeNull(column="label")]
-    tables = (Table(name, TABLE, suite) for name in ("first", "second"))
+    tables = (
+        Table(name, TABLE, [gxe.ExpectColumnValuesToNotBeNull(column="label")])
+        for name in ("first", "second")
+    )
     outcomes, rows = expectations.check("p", tables, tmp_path / "docs")
     assert [o.table for o in outcomes] == ["first", "second"] == list(rows)
     pages = [str(path) for path in (tmp_path / "docs").rglob("*.html")]

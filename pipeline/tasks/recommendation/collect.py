@@ -52,9 +52,7 @@ def collect(params: Any, paths: Paths, folder: Path) -> Findings:
     coupons = tables.write(folder / tables.COUPONS, tables.coupons(ids), given)
     for name, count in rows.items():
         if count == 0:
-            raise SourceError(
-                f"{name}: the file holds no rows. Bring a file with data, or take the source out."
-            )
+            raise SourceError(f"{name}: the file holds no rows. Bring one with data, or take the source out.")
     found = counts.as_json() | {"products": products, "promotions": promotions, "coupons": coupons}
     write_json(folder / "provenance.json", _provenance(collect, rows, found))
     return _findings(params.plan, found, len(opened))

@@ -94,8 +94,9 @@ def _queue(purchases: pa.Table, label: Label, path: Path) -> tuple[int, int]:
     """Writes the doubtful lines; how many there are, and how many were written."""
     import pyarrow.csv
 
-    quantity, value = (np.asarray(purchases[name]) for name in ("quantity", "value"))
-    suggested = quantity_audit.suggested_quantity(baskets.codes(purchases["product"]), quantity, value)
+    quantity, value, discount = (np.asarray(purchases[n]) for n in ("quantity", "value", "discount"))
+    product = baskets.codes(purchases["product"])
+    suggested = quantity_audit.suggested_quantity(product, quantity, value + discount)
     score = quantity_audit.agreement(quantity, suggested)
     doubtful = np.flatnonzero(score * label.doubtful_ratio < 1)
     queue = doubtful[np.argsort(score[doubtful], kind="stable")][: label.queue_max]
@@ -107,7 +108,7 @@ def _queue(purchases: pa.Table, label: Label, path: Path) -> tuple[int, int]:
         "source_index": rows["source_index"],
         "split": np.full(len(queue), ""),
         "given": quantity[queue],
-        "suggested": suggested[queue].round(2),
+        "suggested": suggested[queue].round(4),
         "score": score[queue].round(6),
         "rank": np.arange(1, len(queue) + 1),
     }
@@ -119,8 +120,8 @@ def _findings(audit: dict[str, Any], rules: list[Rule]) -> Findings:
     dropped = sum(rule.dropped for rule in rules)
     names = ("items", "doubtful", "doubtful_share", "queued", "questions", "answered", "immature")
     return Findings(
-        summary=f"{audit['items']:,} of {audit['lines']:,} purchase lines count, {dropped:,} dropped by rules; "
-        f"{audit['answered']:,} baskets are followed by another within {audit['horizon_days']} days; "
+        summary=f"{audit['items']:,} of {audit['lines']:,} purchase lines count, {dropped:,} dropped by "
+        f"rules; {audit['answered']:,} baskets are followed by another within {audit['horizon_days']} days; "
         f"{audit['doubtful']:,} quantities are doubtful ({audit['doubtful_share']:.2%}), "
         f"{audit['queued']:,} queued",
         metrics={name: audit[name] for name in names} | {f"rule.{rule.rule}": rule.rows for rule in rules},

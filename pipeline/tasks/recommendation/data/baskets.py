@@ -99,10 +99,11 @@ class Outcomes:
 
 def outcomes(purchases: pa.Table, horizon_days: int, end_day: int) -> Outcomes:
     """purchases: as `summed` gives them; end_day: the first day after the data, days since 1970-01-01."""
-    customer = codes(purchases["customer"])
+    customer, basket = codes(purchases["customer"]), codes(purchases["basket"])
     time = seconds(purchases["time"])
-    basket = codes(purchases["basket"])
-    baskets = np.unique(np.stack([customer, time, basket]), axis=1).shape[1] if len(time) else 0
+    begins = np.append(True, (np.diff(basket) != 0) | (np.diff(time) != 0) | (np.diff(customer) != 0))
+    customer, time = customer[begins[: len(time)]], time[begins[: len(time)]]
+    baskets = len(time)
     span = time.max(initial=0) + 1
     moments = np.unique(customer * span + time)
     customer, time = moments // span, moments % span

@@ -9,13 +9,12 @@ import pyarrow.compute as pc
 
 from pipeline.core.errors import SourceError
 
-Column = pa.Array
 INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"  # as int64 writes it: no leading zeros, no plus
 SECONDS_A_DAY = 86400
 UNIX_UNITS = (("s", 1e11), ("ms", 1e14), ("us", 1e17), ("ns", float("inf")))
 
 
-def is_integer(column: Column) -> bool:
+def is_integer(column: pa.Array) -> bool:
     """Whether all values of a column of floats or text are whole numbers, without leading zeros."""
     if pa.types.is_floating(column.type):
         whole = pc.equal(pc.floor(column), column)
@@ -24,7 +23,7 @@ def is_integer(column: Column) -> bool:
     return bool(pc.all(whole, min_count=0).as_py())
 
 
-def ids(column: Column, kind: pa.DataType, where: str) -> Column:
+def ids(column: pa.Array, kind: pa.DataType, where: str) -> pa.Array:
     """kind: int64, or string where any source names such things by text."""
     column = _decoded(column)
     try:
@@ -38,7 +37,7 @@ def ids(column: Column, kind: pa.DataType, where: str) -> Column:
         raise _wrong(where, column, "ids: whole numbers or text") from None
 
 
-def texts(column: Column, where: str) -> Column:
+def texts(column: pa.Array, where: str) -> pa.Array:
     """Trimmed text; null where it is missing or empty."""
     column = _decoded(column)
     try:
@@ -48,7 +47,7 @@ def texts(column: Column, where: str) -> Column:
     return pc.if_else(pc.equal(column, ""), None, column)
 
 
-def figures(column: Column, where: str) -> Column:
+def figures(column: pa.Array, where: str) -> pa.Array:
     """float64; null where the figure is missing, NaN or infinite."""
     column = _decoded(column)
     try:
@@ -60,7 +59,7 @@ def figures(column: Column, where: str) -> Column:
     return pc.if_else(pc.is_finite(column), column, None)
 
 
-def whole(column: Column, where: str) -> Column:
+def whole(column: pa.Array, where: str) -> pa.Array:
     """int64, for instance the number of a week."""
     try:
         return pc.cast(figures(column, where), pa.int64())
@@ -68,7 +67,7 @@ def whole(column: Column, where: str) -> Column:
         raise _wrong(where, column, "whole numbers") from None
 
 
-def moments(column: Column, recorded: str, local: str, where: str) -> Column:
+def moments(column: pa.Array, recorded: str, local: str, where: str) -> pa.Array:
     """timestamp[s] of the local clock, without a zone.
 
     A column with a zone of its own, or of Unix time, is what it says; another is of zone `recorded`.
@@ -83,12 +82,12 @@ def moments(column: Column, recorded: str, local: str, where: str) -> Column:
     return pc.cast(pc.local_timestamp(there), pa.timestamp("s"), safe=False)
 
 
-def days(column: Column, where: str) -> Column:
+def days(column: pa.Array, where: str) -> pa.Array:
     """date32: local dates without a time of day; a time of day is cut off."""
     return pc.cast(pc.floor_temporal(_timestamps(column, where), unit="day"), pa.date32(), safe=False)
 
 
-def _timestamps(column: Column, where: str) -> Column:
+def _timestamps(column: pa.Array, where: str) -> pa.Array:
     column = _decoded(column)
     kind = column.type
     if pa.types.is_timestamp(kind):
@@ -108,7 +107,7 @@ def _timestamps(column: Column, where: str) -> Column:
     raise _wrong(where, column, "times, such as 2017-01-31 18:05:00, or Unix time in whole numbers")
 
 
-def _decoded(column: Column) -> Column:
+def _decoded(column: pa.Array) -> pa.Array:
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
@@ -116,7 +115,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
-def _wrong(where: str, column: Column, wanted: str) -> SourceError:
+def _wrong(where: str, column: pa.Array, wanted: str) -> SourceError:
     present = column.drop_null()
     example = f", for instance {present[0].as_py()!r}" if len(present) else ""
     return SourceError(

@@ -50,13 +50,13 @@ def weeks(path: Path, products: pa.Array) -> Iterator[PromotionWeek]:
         store = _places(batch.column("store"), stores)
         flags = np.asarray(batch.column("display")) * DISPLAY + np.asarray(batch.column("mailer")) * MAILER
         key = (((product * width + store) << FLAGS) + flags).astype(dtype)
-        start = day_numbers(batch.column("start"))
-        order = np.argsort(start, kind="stable")
-        days, first = np.unique(start[order], return_index=True)
-        for day, part in zip(days.tolist(), np.split(key[order], first[1:]), strict=True):
-            keys[day].append(part)
-    for start in sorted(keys):
-        yield _week(start, np.concatenate(keys.pop(start)), int(width), len(products))
+        day = day_numbers(batch.column("start"))
+        order = np.argsort(day, kind="stable")
+        starts, first = np.unique(day[order], return_index=True)
+        for start, part in zip(starts.tolist(), np.split(key[order], first[1:]), strict=True):
+            keys[start].append(part)
+    for week in sorted(keys):
+        yield _week(week, np.concatenate(keys.pop(week)), int(width), len(products))
 
 
 def _week(start: int, key: np.ndarray, width: int, products: int) -> PromotionWeek:

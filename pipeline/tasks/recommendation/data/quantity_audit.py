@@ -1,25 +1,25 @@
-"""Quantities that the price contradicts: what was paid, over what the product usually costs apiece."""
+"""Quantities that the price contradicts: the price of a line, over what the product usually costs apiece."""
 
 import numpy as np
 
 PRICED_LINES_MIN = 5  # of a product, to say what it usually costs
 
 
-def suggested_quantity(product: np.ndarray, quantity: np.ndarray, value: np.ndarray) -> np.ndarray:
+def suggested_quantity(product: np.ndarray, quantity: np.ndarray, price: np.ndarray) -> np.ndarray:
     """float64 (N,): pieces that the price of each line suggests; NaN where nothing can be said.
 
-    product: int64 (N,), codes; quantity, value: float64 (N,)
-    The usual price of a piece is the median over the product's lines that were paid for.
+    product: int64 (N,), codes; quantity: float64 (N,); price: float64 (N,) before discounts
+    The usual price of a piece is the median over the product's lines that have a price.
     """
-    priced = (value > 0) & (quantity > 0)
-    price = value[priced] / quantity[priced]
-    order = np.lexsort((price, product[priced]))
+    priced = (price > 0) & (quantity > 0)
+    apiece = price[priced] / quantity[priced]
+    order = np.lexsort((apiece, product[priced]))
     products, starts, counts = np.unique(product[priced][order], return_index=True, return_counts=True)
-    middle = price[order][starts + (counts - 1) // 2] if len(order) else price
+    middle = apiece[order][starts + (counts - 1) // 2] if len(order) else apiece
     usual = np.full(int(product.max(initial=-1)) + 1, np.nan)
     enough = counts >= PRICED_LINES_MIN
     usual[products[enough]] = middle[enough]
-    return np.where(priced, value / usual[product], np.nan)
+    return np.where(priced, price / usual[product], np.nan)
 
 
 def agreement(quantity: np.ndarray, suggested: np.ndarray) -> np.ndarray:

@@ -90,10 +90,8 @@ def everyone(described: Sequence[pa.Table], seen: pa.Array, ids: IdTypes) -> pa.
 
 
 def promotions(batch: Batch, collect: Collect) -> pa.Table:
-    if batch.raw("start"):
-        start = batch.days("start")
-    else:
-        start = week_start(batch.whole("week"), collect.first_week)
+    by_date = bool(batch.raw("start"))
+    start = batch.days("start") if by_date else week_start(batch.whole("week"), collect.first_week)
     none = batch.opened.source.none
     found = {name: batch.flags(name, none) for name in ("display", "mailer")}
     found |= {entity: batch.ids(entity) for entity in ("product", "store")} | {"start": start}

@@ -7,14 +7,16 @@ collected/
                         coupon, campaign; null where the source says nothing
     products.parquet    product, name, type, category, department, manufacturer, brand, size
     customers.parquet   customer and its attributes; everyone who is named anywhere, each once
-    promotions.parquet  product, store, start (first day of the week), display, mailer (true where there was one)
+    promotions.parquet  product, store, start (first day of the week), display, mailer (was there one?)
     campaigns.parquet   campaign, customer, start, end, type
     coupons.parquet     coupon, product, campaign
 labelled/
-    purchases.parquet   the purchases that count, one row a product of a basket, sorted by time, basket, product
+    purchases.parquet   the purchases that count, one row a product of a basket; sorted by time, basket,
+                        product
     products.parquet    the products that can be recommended, as collected
 
-Ids are int64, or text where any source has text. Times are seconds of the local clock (Parquet keeps them as milliseconds).
+Ids are int64, or text where any source has text. Times are seconds of the local clock (Parquet, which
+has no seconds, keeps milliseconds).
 """
 
 from collections.abc import Iterable, Mapping

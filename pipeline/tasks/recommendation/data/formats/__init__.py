@@ -22,7 +22,8 @@ def column_types(path: Path, name: str) -> dict[str, pa.DataType]:
         types: dict[str, pa.DataType] = _reader(name).column_types(path)
     except pa.ArrowInvalid as error:
         raise SourceError(
-            f"{path}: cannot be read as {name} ({_first_line(error)}). Correct `format`, or bring a whole file."
+            f"{path}: cannot be read as {name} ({_first_line(error)}). Correct `format` in params.yaml, "
+            "or bring a whole file."
         ) from None
     return types
 

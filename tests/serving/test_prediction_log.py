@@ -11,14 +11,18 @@ import pytest
 
 from pipeline.core import prediction_log as tables
 from pipeline.core.paths import Paths
-from pipeline.core.prediction_log import read_predictions
+from pipeline.core.prediction_log import read_events, read_predictions, read_recommendations
 from pipeline.tasks.image_classification.data import pixels
+from pipeline.tasks.recommendation.data.asking import Answer, Event, Item
 from serving import prediction_log
 from serving.http_errors import HttpError
 from serving.image_log import ImageLog, ImagePrediction
 from serving.metrics import metrics
 from serving.prediction_log import new_id
+from serving.recommendation_log import Recommendation, RecommendationLog
 from tests.serving.pictures import digit
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def prediction(
@@ -187,13 +191,12 @@ def test_large_images_shorten_the_queue(log: ImageLog, monkeypatch: pytest.Monke
 
 
 def test_reading_by_time(log: ImageLog, log_url: str) -> None:
-    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
     for hours in range(4):
-        log.add(prediction(hours, noon + timedelta(hours=hours)))
+        log.add(prediction(hours, NOON + timedelta(hours=hours)))
     log.close()
-    found = read_predictions(log_url, since=noon + timedelta(hours=2))
-    assert [row["at"] for row in found] == [noon + timedelta(hours=2), noon + timedelta(hours=3)]
-    assert [row["at"] for row in read_predictions(log_url, last=1)] == [noon + timedelta(hours=3)]
+    found = read_predictions(log_url, since=NOON + timedelta(hours=2))
+    assert [row["at"] for row in found] == [NOON + timedelta(hours=2), NOON + timedelta(hours=3)]
+    assert [row["at"] for row in read_predictions(log_url, last=1)] == [NOON + timedelta(hours=3)]
 
 
 def test_reading_what_was_never_written(tmp_path: Path) -> None:
@@ -203,6 +206,36 @@ def test_reading_what_was_never_written(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "none.db").close()
     (tmp_path / "none.db").touch()
     assert read_predictions(url) == []
+    assert read_recommendations(url) == []
+    assert list(read_events(url)) == []
+
+
+def test_a_log_of_before_there_were_recommendations_is_read_and_written(log_url: str, tmp_path: Path) -> None:
+    (tmp_path / "predictions").mkdir()
+    old = tables.engine(log_url)
+    tables.metadata.create_all(old, tables=[tables.predictions, tables.feedback])
+    old.dispose()
+    assert list(read_events(log_url)) == []
+    log = RecommendationLog(log_url, "shop", metrics())
+    log.record_events([Event("new", 1001, "view", NOON)], NOON)
+    log.close()
+    assert [event["product"] for event in read_events(log_url)] == ["1001"]
+
+
+def test_recommendations_and_events_by_time(log_url: str) -> None:
+    log = RecommendationLog(log_url, "shop", metrics())
+    for hours in range(4):
+        at = NOON + timedelta(hours=hours)
+        answer = Answer((Item(1001 + hours, "MILK", 0.5, "popular"),), "popularity")
+        log.add(Recommendation(new_id(at), at, "3", hours, "mixed", answer))
+        log.record_events([Event(hours, 1001, "view", NOON - timedelta(days=1))], at)
+    log.close()
+    two = NOON + timedelta(hours=2)
+    assert [row["items"] for row in read_recommendations(log_url, since=two)] == [[1003], [1004]]
+    assert [row["items"] for row in read_recommendations(log_url, last=1)] == [[1004]]
+    late = list(read_events(log_url, since=two))
+    assert [event["at"] for event in late] == [two, two + timedelta(hours=1)]
+    assert {event["time"] for event in late} == {NOON - timedelta(days=1)}
 
 
 def test_where_the_log_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,7 @@ def label(params: Any, collected: Path, folder: Path) -> Findings:
         "items": purchases.num_rows,
         "lines": complete.table.num_rows,
         "products": goods.num_rows,
+        "ambiguous_types": _ambiguous_types(catalogue),
         "doubtful": doubtful,
         "doubtful_share": doubtful / max(purchases.num_rows, 1),
         "queued": queued,
@@ -73,14 +74,20 @@ def purchase_lines(path: Path) -> pa.Table:
     """The events of kind purchase, with the columns of purchases.parquet; read group by group."""
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
-        names = [*tables.purchases({entity: schema.field(entity).type for entity in tables.ENTITIES}).names]
+        names = tables.PURCHASE_COLUMNS
         parts = [
             batch.filter(pc.equal(batch.column("kind"), "purchase")).select(names)
             for batch in file.iter_batches(batch_size=tables.ROWS, columns=[*names, "kind"])
         ]
-        return pa.Table.from_batches(
-            parts, pa.schema([schema.field(name) for name in names])
-        ).unify_dictionaries()
+    table = pa.Table.from_batches(parts, pa.schema([schema.field(name) for name in names]))
+    return table.unify_dictionaries()
+
+
+def _ambiguous_types(catalogue: pa.Table) -> int:
+    """Names of product types that stand under several categories, so that the name alone says little."""
+    typed = catalogue.filter(pc.is_valid(catalogue["type"])).group_by(["type", "category"]).aggregate([])
+    categories = typed.group_by("type").aggregate([([], "count_all")])["count_all"]
+    return int(pc.sum(pc.greater(categories, 1), min_count=0).as_py())
 
 
 def _same_recorded_day(lines: pa.Table, basket: np.ndarray, zone: Timezone) -> int:

@@ -40,11 +40,12 @@ class Timezone(Strict):
     @field_validator("recorded", "local")
     @classmethod
     def _known(cls, name: str) -> str:
-        known = zoneinfo.available_timezones()
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
+        try:
+            zoneinfo.ZoneInfo(name)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            close = difflib.get_close_matches(name, zoneinfo.available_timezones(), n=1)
             hint = f", did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"{name!r} is no time zone of the IANA database{hint}")
+            raise ValueError(f"{name!r} is no time zone of the IANA database{hint}") from None
         return name
 
 
@@ -130,9 +131,13 @@ class Validate(Strict):
     basket_hours_max: float = Field(gt=0)
     missing_category_share_max: float = Share
     missing_size_share_max: float = Share
+    ambiguous_types_max: int = Field(ge=0)
     unknown_demographics_share_max: float = Share
     duplicate_promotion_share_max: float = Share
+    unlisted_promotion_share_max: float = Share
     duplicate_coupon_share_max: float = Share
+    unlisted_coupon_share_max: float = Share
+    unknown_coupon_share_max: float = Share
     without_outcome_share_max: float = Share
     doubtful_share_max: float = Share
 

@@ -19,6 +19,7 @@ from pipeline.tasks.recommendation.data.dataset import PROMOTIONS, write_catalog
 from pipeline.tasks.recommendation.parameters import Prepare, Split
 
 Rows = dict[str, np.ndarray]
+MAX = np.iinfo(np.int64).max
 
 
 def prepare(params: Prepare, collected: Path, labelled: Path, folder: Path) -> None:
@@ -30,7 +31,8 @@ def prepare(params: Prepare, collected: Path, labelled: Path, folder: Path) -> N
     rows = arrays(purchases, products, customers, stores)
     shown = promotions(collected / tables.PROMOTIONS, products)
     sizes = {}
-    for part, first, end in periods(params.split, rows["day"]):
+    earliest = min(rows["day"].min(initial=MAX), shown["start"].min(initial=MAX))
+    for part, first, end in periods(params.split, int(earliest)):
         lines, weeks = _within(rows, "day", first, end), _within(shown, "start", first, end)
         if not len(lines["day"]):
             raise SourceError(
@@ -47,11 +49,10 @@ def prepare(params: Prepare, collected: Path, labelled: Path, folder: Path) -> N
     write_json(folder / "sizes.json", sizes)
 
 
-def periods(split: Split, day: np.ndarray) -> list[tuple[str, int, int]]:
+def periods(split: Split, earliest: int) -> list[tuple[str, int, int]]:
     """Name, first day and day after the last of each part, in days since 1970-01-01."""
     val, test, end = ((cut - EPOCH).days for cut in (split.val_from, split.test_from, split.end))
-    first = min(int(day.min(initial=val)), val)
-    return [("train", first, val), ("val", val, test), ("test", test, end)]
+    return [("train", min(earliest, val), val), ("val", val, test), ("test", test, end)]
 
 
 def arrays(purchases: pa.Table, products: pa.Table, customers: pa.Table, stores: pa.Array) -> Rows:
@@ -80,7 +81,7 @@ def promotions(path: Path, products: pa.Table) -> Rows:
         found["start"].append(np.full(len(week.product), week.start))
         found["display"].append(week.display)
         found["mailer"].append(week.mailer)
-    return {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in found.items()}
+    return {name: np.concatenate([np.zeros(0, np.int64), *parts]) for name, parts in found.items()}
 
 
 def _within(rows: Rows, column: str, first: int, end: int) -> Rows:

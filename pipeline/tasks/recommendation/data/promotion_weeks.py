@@ -18,6 +18,7 @@ from pipeline.tasks.recommendation.data import tables
 from pipeline.tasks.recommendation.data.columns import day_numbers
 
 DISPLAY, MAILER, FLAGS = 1, 2, 2  # bits of a key, and how many
+BREAKS_MAX = 1000  # changes of week within a batch, above which it is sorted first
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class PromotionWeek:
     """One week. start: day number of its first day; stores: with any promotion in it.
 
     product: int64 (M,), rising places in the catalogue; display, mailer: float64 (M,) share of `stores`
-    rows: of the table; repeated: whose product and store came before; unlisted: not in the catalogue
+    rows: of the table; unlisted: whose product is not in the catalogue; repeated: of the others, those
+    whose product and store came before
     """
 
     start: int
@@ -41,22 +43,27 @@ class PromotionWeek:
 def weeks(path: Path, products: pa.Array) -> Iterator[PromotionWeek]:
     """The weeks of promotions.parquet in order of time. products: distinct ids of the catalogue."""
     stores = _distinct(path, "store")
-    width = np.int64(len(stores) + 1)  # the last is for promotions of no store in particular
+    width = len(stores) + 1  # the last is for promotions of no store in particular
     keys: dict[int, list[np.ndarray]] = defaultdict(list)
-    largest = (len(products) + 1) * int(width) << FLAGS
-    dtype = np.uint32 if largest <= np.iinfo(np.uint32).max else np.uint64
+    largest = (len(products) + 1) * width << FLAGS
+    dtype: type[np.unsignedinteger] = np.uint32 if largest <= np.iinfo(np.uint32).max else np.uint64
     for batch in _batches(path, ["product", "store", "start", "display", "mailer"]):
-        product = _places(batch.column("product"), products)
-        store = _places(batch.column("store"), stores)
-        flags = np.asarray(batch.column("display")) * DISPLAY + np.asarray(batch.column("mailer")) * MAILER
-        key = (((product * width + store) << FLAGS) + flags).astype(dtype)
+        key = _places(batch.column("product"), products).astype(dtype)
+        key *= dtype(width)
+        key += _places(batch.column("store"), stores).astype(dtype)
+        key <<= dtype(FLAGS)
+        for name, bit in (("display", DISPLAY), ("mailer", MAILER)):
+            key |= np.asarray(batch.column(name)).astype(dtype) * dtype(bit)
         day = day_numbers(batch.column("start"))
-        order = np.argsort(day, kind="stable")
-        starts, first = np.unique(day[order], return_index=True)
-        for start, part in zip(starts.tolist(), np.split(key[order], first[1:]), strict=True):
+        breaks = np.flatnonzero(np.diff(day)) + 1  # tables are mostly sorted by week
+        if len(breaks) > BREAKS_MAX:
+            order = np.argsort(day, kind="stable")
+            key, day = key[order], day[order]
+            breaks = np.flatnonzero(np.diff(day)) + 1
+        for start, part in zip(day[np.append(0, breaks)].tolist(), np.split(key, breaks), strict=True):
             keys[start].append(part)
     for week in sorted(keys):
-        yield _week(week, np.concatenate(keys.pop(week)), int(width), len(products))
+        yield _week(week, np.concatenate(keys.pop(week)), width, len(products))
 
 
 def _week(start: int, key: np.ndarray, width: int, products: int) -> PromotionWeek:
@@ -64,22 +71,23 @@ def _week(start: int, key: np.ndarray, width: int, products: int) -> PromotionWe
     place, flags = key >> FLAGS, key & (DISPLAY | MAILER)
     first = np.flatnonzero(np.append(True, place[1:] != place[:-1]))
     flags = np.bitwise_or.reduceat(flags, first)
-    product, store = place[first].astype(np.int64) // width, place[first].astype(np.int64) % width
-    stores = len(np.unique(store))
-    listed = product < products
-    shown, where = np.unique(product[listed], return_inverse=True)
+    product, store = np.divmod(place[first].astype(np.int64), width)
+    stores = np.count_nonzero(np.bincount(store, minlength=width))
+    listed = np.searchsorted(product, products)  # products rise; those after are not in the catalogue
+    rows = np.searchsorted(place, products * width)
+    begins = np.flatnonzero(np.append(True, np.diff(product[:listed]) != 0)[:listed])
 
     def share(bit: int) -> np.ndarray:
-        found: np.ndarray = np.bincount(where, weights=(flags[listed] & bit) > 0, minlength=len(shown))
-        return found / stores
+        shown = (flags[:listed] & bit) > 0
+        return np.add.reduceat(shown.astype(np.float64), begins) / stores if listed else np.zeros(0)
 
     return PromotionWeek(
         start=start,
         stores=stores,
         rows=len(key),
-        repeated=len(key) - len(first),
-        unlisted=int((~listed).sum()),
-        product=shown,
+        repeated=int(rows - listed),
+        unlisted=len(key) - int(rows),
+        product=product[begins],
         display=share(DISPLAY),
         mailer=share(MAILER),
     )
@@ -99,5 +107,5 @@ def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
 
 
 def _places(column: pa.Array, known: pa.Array) -> np.ndarray:
-    """int64 (N,): place in `known`, its length where it is not there."""
-    return np.asarray(pc.fill_null(pc.index_in(column, known), len(known))).astype(np.int64)
+    """int32 (N,): place in `known`, its length where it is not there."""
+    return np.asarray(pc.fill_null(pc.index_in(column, known), len(known)))

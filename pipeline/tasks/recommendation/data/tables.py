@@ -35,6 +35,10 @@ PURCHASES = "purchases.parquet"
 
 ENTITIES = ("customer", "product", "basket", "store", "coupon", "campaign")
 DESCRIBED = ("name", "type", "category", "department", "manufacturer", "brand", "size")
+PURCHASE_COLUMNS = [
+    *("source", "source_index", "customer", "product", "basket", "store", "time"),
+    *("quantity", "value", "discount"),
+]
 IdTypes = Mapping[str, pa.DataType]  # of each entity
 NAME = pa.dictionary(pa.int32(), pa.string())
 MOMENT = pa.timestamp("s")
@@ -93,20 +97,6 @@ def campaigns(ids: IdTypes) -> pa.Schema:
 
 def coupons(ids: IdTypes) -> pa.Schema:
     return pa.schema({entity: ids[entity] for entity in ("coupon", "product", "campaign")})
-
-
-def purchases(ids: IdTypes) -> pa.Schema:
-    return pa.schema(
-        {
-            "source": NAME,
-            "source_index": pa.int64(),
-            **{entity: ids[entity] for entity in ("customer", "product", "basket", "store")},
-            "time": MOMENT,
-            "quantity": pa.float64(),
-            "value": pa.float64(),
-            "discount": pa.float64(),
-        }
-    )
 
 
 def write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch | pa.Table]) -> int:

@@ -12,7 +12,7 @@ import pytest
 from pipeline.core.errors import SourceError
 from pipeline.tasks.image_classification.data import formats
 from pipeline.tasks.image_classification.data.formats import idx, mnist_pickle
-from pipeline.tasks.image_classification.parameters import FileImages
+from pipeline.tasks.image_classification.source_parameters import FileImages
 from tests import synthetic_digits
 
 

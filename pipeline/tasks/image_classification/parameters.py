@@ -1,19 +1,18 @@
 """The sections of an image project in params.yaml."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from pipeline.core.parameters import (
     Count,
     Expected,
-    FileSource,
     Plan,
     ProjectParameters,
-    PypiSource,
     Share,
     Strict,
 )
+from pipeline.tasks.image_classification.source_parameters import Source
 
 
 class ExpectedImages(Expected):
@@ -45,27 +44,10 @@ class Image(Strict):
     channels: Literal[1, 3]
 
 
-class Reading(Strict):
-    """What every source of images says beside how it is brought."""
-
-    name: str = Field(pattern=r"^[a-z0-9_-]+$")
-    licence: str
-    format: Literal["mnist_pickle", "idx"]
-    idx_md5: dict[Literal["train_images", "train_labels", "test_images", "test_labels"], str]
-
-
-class PypiImages(Reading, PypiSource):
-    pass
-
-
-class FileImages(Reading, FileSource):
-    pass
-
-
 class Collect(Strict):
     classes: tuple[str, ...] = Field(min_length=2)
     image: Image
-    sources: tuple[Annotated[PypiImages | FileImages, Field(discriminator="kind")], ...] = Field(min_length=1)
+    sources: tuple[Source, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _distinct(self) -> "Collect":

@@ -72,7 +72,7 @@ def _week(start: int, key: np.ndarray, width: int, products: int) -> PromotionWe
     first = np.flatnonzero(np.append(True, place[1:] != place[:-1]))
     flags = np.bitwise_or.reduceat(flags, first)
     product, store = np.divmod(place[first].astype(np.int64), width)
-    stores = np.count_nonzero(np.bincount(store, minlength=width))
+    stores = int(np.count_nonzero(np.bincount(store, minlength=width)))
     listed = np.searchsorted(product, products)  # products rise; those after are not in the catalogue
     rows = np.searchsorted(place, products * width)
     begins = np.flatnonzero(np.append(True, np.diff(product[:listed]) != 0)[:listed])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.tasks.image_classification.parameters import Reading
+from pipeline.tasks.image_classification.source_parameters import Reading
 
 
 @dataclass(frozen=True)

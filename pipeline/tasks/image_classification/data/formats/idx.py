@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.core.errors import SourceError
 from pipeline.tasks.image_classification.data.formats import Images
-from pipeline.tasks.image_classification.parameters import Reading
+from pipeline.tasks.image_classification.source_parameters import Reading
 
 UINT8 = 8
 NAMES = {

@@ -18,7 +18,7 @@ from numpy._core import multiarray
 
 from pipeline.core.errors import SourceError
 from pipeline.tasks.image_classification.data.formats import Images, idx
-from pipeline.tasks.image_classification.parameters import Reading
+from pipeline.tasks.image_classification.source_parameters import Reading
 
 SIDE = 28
 LEVELS = 256  # the file holds uint8 values divided by this

@@ -18,6 +18,7 @@ from pipeline.core.errors import ModelError
 NETWORK = "network.onnx"
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "model.json"
+REQUIRED = (NETWORK, WEIGHTS)
 FORMAT = 1
 
 
@@ -26,7 +27,7 @@ def describe(folder: Path, description: Mapping[str, Any], more: Iterable[str] =
 
     more: what belongs to the package beside network and weights, as paths relative to the folder
     """
-    files = {name: sha256(folder / name) for name in (NETWORK, WEIGHTS, *sorted(more))}
+    files = {name: sha256(folder / name) for name in (*REQUIRED, *sorted(more))}
     write_json(folder / DESCRIPTION, {"format": FORMAT, **description, "files": files})
 
 

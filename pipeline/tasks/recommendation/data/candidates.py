@@ -1,0 +1,125 @@
+"""Which products are worth ranking for each question: a few hundred of the whole catalogue.
+
+What the customer bought, best by frequency and recency first; and what he never bought: by item
+similarity, by what sells in his types, by what sells everywhere, by what goes with his live basket.
+Products in the live basket are no candidates.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.tasks.recommendation.data.counts import Counts, Questions
+from pipeline.tasks.recommendation.data.grouping import rank_in_group
+from pipeline.tasks.recommendation.data.retrieval import Retrieval
+from pipeline.tasks.recommendation.data.state import State
+
+TYPES = 24  # of a customer, looked through for new products
+NONE = np.int32(-1)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """products: int32 (B, C), -1 where there are fewer, each once a question; bought: bool (B, C);
+    similarity: float32 (B, M) what the item similarity says of its M items for each question"""
+
+    products: np.ndarray
+    bought: np.ndarray
+    similarity: np.ndarray
+
+
+def find(state: State, questions: Questions, counts: Counts, retrieval: Retrieval) -> Candidates:
+    size, products = len(questions), state.products
+    own = counts.product
+    live = np.sort(questions.basket_question * products + questions.basket_product)
+
+    owned = np.zeros((size, len(state.similarity.items)), dtype=np.float32)
+    slot = state.similarity.slots[own.product]
+    owned[own.question[slot >= 0], slot[slot >= 0]] = 1
+    similarity = owned @ state.similarity.ease
+
+    repeats = _repeats(counts, size, retrieval.repeats)
+    new = [
+        _similar(state, similarity, owned, retrieval.similar),
+        _affine(state, counts, size, retrieval.affine),
+        np.broadcast_to(state.items.best_sellers[: retrieval.popular], (size, retrieval.popular)),
+        _together(state, questions, size, retrieval.together),
+    ]
+    unseen = np.concatenate(new, axis=1)
+    keys = np.arange(size)[:, None] * products + unseen
+    unseen = np.where((unseen >= 0) & (own.groups.find(keys) < 0), unseen, NONE)
+    unseen = np.sort(unseen, axis=1)
+    unseen[:, 1:][unseen[:, 1:] == unseen[:, :-1]] = NONE
+    found = np.concatenate([repeats, unseen], axis=1).astype(np.int32)
+    if len(live):
+        keys = np.arange(size)[:, None] * products + found
+        found = np.where(np.isin(keys, live) & (found >= 0), NONE, found)
+    bought = np.zeros(found.shape, dtype=bool)
+    bought[:, : repeats.shape[1]] = True
+    return Candidates(found, bought & (found >= 0), similarity)
+
+
+def _repeats(counts: Counts, size: int, wanted: int) -> np.ndarray:
+    own = counts.product
+    promise = (
+        own.decayed[:, 2]
+        + 0.1 * own.decayed[:, 3]
+        + 0.3 * own.by_basket[:, 0]
+        + 0.02 * own.count
+        + own.decayed[:, 1]
+    )
+    ranks = rank_in_group(own.question, promise)
+    best = ranks < wanted
+    found = np.full((size, wanted), NONE)
+    found[own.question[best], ranks[best]] = own.product[best]
+    return found
+
+
+def _similar(state: State, similarity: np.ndarray, owned: np.ndarray, wanted: int) -> np.ndarray:
+    wanted = min(wanted, similarity.shape[1] - 1)
+    best = np.argpartition(np.where(owned > 0, np.inf, -similarity), wanted, axis=1)[:, :wanted]
+    return state.similarity.items[best]
+
+
+def _affine(state: State, counts: Counts, size: int, wanted: int) -> np.ndarray:
+    """Best sellers of the customer's types, by how much he buys of the type and its share there."""
+    kinds = counts.type
+    weight = np.where(kinds.kind > 0, kinds.decayed[:, 1], 0)
+    ranks = rank_in_group(kinds.question, weight)
+    best = (ranks < TYPES) & (weight > 0)
+    types = np.zeros((size, TYPES), dtype=np.int64)
+    weights = np.zeros((size, TYPES), dtype=np.float32)
+    types[kinds.question[best], ranks[best]] = kinds.kind[best]
+    weights[kinds.question[best], ranks[best]] = weight[best]
+    found = state.items.top_of_type[types]
+    promise = np.where(found >= 0, weights[:, :, None] * state.items.share_of_type[found], 0)
+    found, promise = found.reshape(size, -1), promise.reshape(size, -1)
+    keys = np.arange(size)[:, None] * state.products + found
+    promise[counts.product.groups.find(keys) >= 0] = 0
+    best_places = np.argpartition(-promise, wanted, axis=1)[:, :wanted]
+    chosen = np.take_along_axis(found, best_places, axis=1)
+    return np.where(np.take_along_axis(promise, best_places, axis=1) > 0, chosen, NONE)
+
+
+def _together(state: State, questions: Questions, size: int, wanted: int) -> np.ndarray:
+    """What goes with the live basket."""
+    found = np.full((size, wanted), NONE)
+    keys, lifts = basket_lifts(state, questions)
+    question = keys // state.products
+    ranks = rank_in_group(question, lifts)
+    best = ranks < wanted
+    found[question[best], ranks[best]] = keys[best] % state.products
+    return found
+
+
+def basket_lifts(state: State, questions: Questions) -> tuple[np.ndarray, np.ndarray]:
+    """keys: int64 rising, question * P + product; float32: the sum of the lifts from its live basket."""
+    slot = state.similarity.slots[questions.basket_product]
+    known = slot >= 0
+    partners = state.similarity.together[slot[known]]
+    lifts = state.similarity.lift[slot[known]]
+    question = np.repeat(questions.basket_question[known], partners.shape[1])
+    real = partners.ravel() >= 0
+    keys = question[real] * state.products + state.similarity.items[partners.ravel()[real]]
+    unique, place = np.unique(keys, return_inverse=True)
+    return unique, np.bincount(place, lifts.ravel()[real], len(unique)).astype(np.float32)

@@ -1,0 +1,199 @@
+"""How often and how lately the customer of each question bought each product, each type, each category.
+
+Ages are in days before the day of the questions, lags in the customer's baskets since (0 is the newest).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.tasks.recommendation.data.dataset import Catalogue
+from pipeline.tasks.recommendation.data.grouping import Groups, group
+from pipeline.tasks.recommendation.data.histories import Rows
+
+DECAY_DAYS = np.array([7.0, 21.0, 60.0, 180.0], dtype=np.float32)
+DECAY_BASKETS = np.array([0.9, 0.7], dtype=np.float32)  # factor from a basket to the next older one
+LONG_AGO = 400.0  # days, of what never happened
+LONG_LAG = 200.0  # baskets
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Many questions on one day.
+
+    customers: int64 (B,) place in the catalogue, -1 unknown; rows: what each has bought
+    stores: int64 (B,) where the customer is, -1 to take that of the newest purchase
+    basket_question, basket_product: int64 (N,) products in the live baskets, each once a basket
+    """
+
+    day: int
+    customers: np.ndarray
+    rows: Rows
+    stores: np.ndarray
+    basket_question: np.ndarray
+    basket_product: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.customers)
+
+
+@dataclass(frozen=True)
+class CustomerCounts:
+    """(B,) float32 each: baskets; size: products in a basket; since: days since the newest; gap: days
+    between two; tenure: days since the first; variety: different products among all bought.
+    store: int64 (B,), -1 where it is not known"""
+
+    baskets: np.ndarray
+    size: np.ndarray
+    since: np.ndarray
+    gap: np.ndarray
+    tenure: np.ndarray
+    variety: np.ndarray
+    store: np.ndarray
+
+
+@dataclass(frozen=True)
+class ProductCounts:
+    """One row a question and product that its customer bought, (G,) float32 unless said otherwise.
+
+    groups: keys question * P + product; question, product: int64
+    count: baskets with it; decayed: (G, 4) by DECAY_DAYS; by_basket: (G, 2) by DECAY_BASKETS
+    age, lag: of the newest; first_age, first_lag: of the oldest; gap, gap_lag: mean between two;
+    gap_spread: standard deviation of the gaps in days; pieces: mean; last_pieces: of the newest
+    """
+
+    groups: Groups
+    question: np.ndarray
+    product: np.ndarray
+    count: np.ndarray
+    decayed: np.ndarray
+    by_basket: np.ndarray
+    age: np.ndarray
+    lag: np.ndarray
+    first_age: np.ndarray
+    first_lag: np.ndarray
+    gap: np.ndarray
+    gap_lag: np.ndarray
+    gap_spread: np.ndarray
+    pieces: np.ndarray
+    last_pieces: np.ndarray
+
+
+@dataclass(frozen=True)
+class KindCounts:
+    """The same for a coarser kind of product (type, category): keys question * K + kind.
+
+    decayed: (G, 3) by the last three of DECAY_DAYS; count: purchases; products: different ones; age
+    """
+
+    size: int
+    groups: Groups
+    question: np.ndarray
+    kind: np.ndarray
+    decayed: np.ndarray
+    count: np.ndarray
+    products: np.ndarray
+    age: np.ndarray
+
+
+@dataclass(frozen=True)
+class Counts:
+    customer: CustomerCounts
+    product: ProductCounts
+    type: KindCounts
+    category: KindCounts
+
+
+def count(questions: Questions, catalogue: Catalogue) -> Counts:
+    rows, day = questions.rows, questions.day
+    age = (day - rows.day).astype(np.float32)
+    customer = _customers(questions)
+    lag = customer.baskets[rows.question] - 1 - rows.ordinal
+    product = _products(rows, age, lag.astype(np.float32), len(catalogue.product_ids))
+    customer.variety[:] = np.bincount(product.question, minlength=rows.questions) / np.maximum(
+        np.bincount(rows.question, minlength=rows.questions), 1
+    )
+    codes = catalogue.codes
+    return Counts(
+        customer=customer,
+        product=product,
+        type=_kinds(product, codes[:, 0]),
+        category=_kinds(product, codes[:, 1]),
+    )
+
+
+def _customers(questions: Questions) -> CustomerCounts:
+    rows, size = questions.rows, len(questions)
+    lengths = np.bincount(rows.question, minlength=size)
+    last = np.cumsum(lengths) - 1
+    first, bought = last + 1 - lengths, lengths > 0
+    baskets = np.zeros(size, dtype=np.float32)
+    first_age, last_age = np.zeros(size, np.float32), np.full(size, LONG_AGO, np.float32)
+    store = questions.stores.copy()
+    if bought.any():
+        baskets[bought] = rows.ordinal[last[bought]] + 1
+        first_age[bought] = questions.day - rows.day[first[bought]]
+        last_age[bought] = questions.day - rows.day[last[bought]]
+        unsaid = bought & (store < 0)
+        store[unsaid] = rows.store[last[unsaid]]
+    return CustomerCounts(
+        baskets=baskets,
+        size=(lengths / np.maximum(baskets, 1)).astype(np.float32),
+        since=last_age,
+        gap=np.maximum(first_age - last_age, 0) / np.maximum(baskets - 1, 1),
+        tenure=np.maximum(first_age, 1),
+        variety=np.zeros(size, dtype=np.float32),
+        store=store,
+    )
+
+
+def _products(rows: Rows, age: np.ndarray, lag: np.ndarray, products: int) -> ProductCounts:
+    groups = group(rows.question.astype(np.int64) * products + rows.product)
+    columns = np.column_stack(
+        [np.exp(-age[:, None] / DECAY_DAYS), DECAY_BASKETS ** lag[:, None], rows.quantity, np.ones_like(age)]
+    ).astype(np.float32)
+    sums = groups.sums(columns)
+    repeats = np.maximum(sums[:, 7] - 1, 1)
+    newest, oldest = groups.of_last(age), groups.of_first(age)
+    newest_lag, oldest_lag = groups.of_last(lag), groups.of_first(lag)
+    gap = (oldest - newest) / repeats
+    between = np.zeros(len(age), dtype=np.float32)  # days to the purchase before, in the order of the groups
+    ordered = age[groups.order]
+    between[1:] = ordered[:-1] - ordered[1:]
+    between[groups.first] = 0
+    squares = np.add.reduceat(between**2, groups.first) if len(groups.first) else between
+    return ProductCounts(
+        groups=groups,
+        question=groups.keys // products,
+        product=groups.keys % products,
+        count=sums[:, 7],
+        decayed=sums[:, :4],
+        by_basket=sums[:, 4:6],
+        age=newest,
+        lag=newest_lag,
+        first_age=oldest,
+        first_lag=oldest_lag,
+        gap=gap,
+        gap_lag=(oldest_lag - newest_lag) / repeats,
+        gap_spread=np.sqrt(np.maximum(squares / repeats - gap**2, 0)),
+        pieces=sums[:, 6] / np.maximum(sums[:, 7], 1),
+        last_pieces=groups.of_last(rows.quantity),
+    )
+
+
+def _kinds(product: ProductCounts, codes: np.ndarray) -> KindCounts:
+    """codes: int32 (P,), 0 is no kind."""
+    size = int(codes.max()) + 1
+    groups = group(product.question * size + codes[product.product])
+    columns = np.column_stack([product.decayed[:, 1:], product.count, np.ones_like(product.count)])
+    sums = groups.sums(columns)
+    return KindCounts(
+        size=size,
+        groups=groups,
+        question=groups.keys // size,
+        kind=groups.keys % size,
+        decayed=sums[:, :3],
+        count=sums[:, 3],
+        products=sums[:, 4],
+        age=groups.least(product.age),
+    )

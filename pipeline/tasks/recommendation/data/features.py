@@ -1,0 +1,198 @@
+"""What the network is told of each candidate; the one piece of code for training, evaluation and service.
+
+Logarithms tame counts and days; log1(x) is log(1 + x). Ratios of a time to a typical gap say how due
+something is and end at DUE_MAX.
+"""
+
+import numpy as np
+
+from pipeline.tasks.recommendation.data import tifu
+from pipeline.tasks.recommendation.data.candidates import Candidates, basket_lifts
+from pipeline.tasks.recommendation.data.counts import LONG_AGO, LONG_LAG, Counts, Questions
+from pipeline.tasks.recommendation.data.grouping import find, taken
+from pipeline.tasks.recommendation.data.retrieval import Retrieval
+from pipeline.tasks.recommendation.data.state import State
+
+DUE_MAX = 6.0
+PER_MONTH = 4.0  # decayed counts are shown per about a month, so that one purchase is no tiny number
+GAP_WEIGHT = 2.0  # gaps that the product's typical gap counts as in the customer's own
+Columns = dict[str, np.ndarray]
+
+
+def compute(
+    state: State, questions: Questions, counts: Counts, candidates: Candidates, retrieval: Retrieval
+) -> Columns:
+    """Named features, float32 (B, C) each, in a fixed order; 0 where there is no candidate."""
+    products = np.maximum(candidates.products, 0)
+    question = np.broadcast_to(np.arange(len(questions))[:, None], products.shape)
+    keys = question.astype(np.int64) * state.products + products
+    columns = {
+        **_own(counts, keys, state, products),
+        **_kinds(counts, question, state, products),
+        **_item(state, counts, products),
+        **_customer(counts, products.shape),
+        **_others(state, questions, candidates, products, keys, retrieval),
+        **_basket(state, questions, products, question, keys),
+    }
+    real = candidates.products >= 0
+    return {name: np.where(real, values, 0).astype(np.float32) for name, values in columns.items()}
+
+
+def _log1(values: np.ndarray) -> np.ndarray:
+    return np.log1p(np.maximum(values, 0))
+
+
+def _due(elapsed: np.ndarray, typical: np.ndarray) -> np.ndarray:
+    return np.minimum(elapsed / np.maximum(typical, 1), DUE_MAX)
+
+
+def _own(counts: Counts, keys: np.ndarray, state: State, products: np.ndarray) -> Columns:
+    """The customer's own purchases of the product."""
+    own, place = counts.product, counts.product.groups.find(keys)
+
+    def of(values: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
+        return taken(values, place, otherwise)
+
+    count, age, lag = of(own.count), of(own.age, LONG_AGO), of(own.lag, LONG_LAG)
+    gap, gap_lag, spread = of(own.gap), of(own.gap_lag), of(own.gap_spread)
+    repeated, bought = count > 1, place >= 0
+    known_gaps = np.maximum(count - 1, 0)
+    shrunk = (gap * known_gaps + GAP_WEIGHT * state.items.gap[products]) / (known_gaps + GAP_WEIGHT)
+    baskets = np.maximum(counts.customer.baskets, 1)[:, None]
+    return {
+        "bought": bought.astype(np.float32),
+        "count": _log1(count),
+        "share_of_baskets": count / baskets,
+        "share_since_first": count / np.maximum(of(own.first_lag) + 1, 1),
+        **{f"decayed_{i}": _log1(PER_MONTH * of(own.decayed[:, i])) for i in range(4)},
+        "log_decayed_1": np.log(of(own.decayed[:, 1]) + 0.02),
+        "log_decayed_3": np.log(of(own.decayed[:, 3]) + 0.05),
+        "by_basket_0": of(own.by_basket[:, 0]),
+        "by_basket_1": of(own.by_basket[:, 1]),
+        "age": _log1(age),
+        "lag": _log1(lag),
+        "gap": _log1(gap),
+        "gap_spread": _log1(spread),
+        "due": np.where(repeated, _due(age, gap), 0),
+        "due_baskets": np.where(repeated, np.minimum((lag + 1) / np.maximum(gap_lag, 0.5), DUE_MAX), 0),
+        "due_spread": np.where(repeated, np.clip((age - gap) / np.maximum(spread, 3), -4, 4), 0),
+        "shrunk_gap": _log1(shrunk),
+        "shrunk_due": np.where(bought, _due(age, shrunk), -1),
+        "item_due": np.where(bought, _due(age, state.items.gap[products]), -1),
+        "pieces": _log1(of(own.pieces)),
+        "last_pieces": _log1(of(own.last_pieces)),
+    }
+
+
+def _kinds(counts: Counts, question: np.ndarray, state: State, products: np.ndarray) -> Columns:
+    """The customer's purchases of the product's type and category."""
+    found: Columns = {}
+    codes = state.catalogue.codes
+    for name, kinds, code in (("type", counts.type, codes[:, 0]), ("category", counts.category, codes[:, 1])):
+        kind = code[products]
+        place = np.where(kind > 0, kinds.groups.find(question.astype(np.int64) * kinds.size + kind), -1)
+        age = taken(kinds.age, place, LONG_AGO)
+        found |= {
+            **{
+                f"{name}_decayed_{i}": _log1(PER_MONTH * taken(kinds.decayed[:, i], place, 0))
+                for i in range(3)
+            },
+            f"{name}_count": _log1(taken(kinds.count, place, 0)),
+            f"{name}_products": _log1(taken(kinds.products, place, 0)),
+            f"{name}_age": _log1(age),
+        }
+        if name == "type":
+            of_type = taken(kinds.decayed[:, 1], place, 0)
+            found["type_due"] = np.where(place >= 0, _due(age, state.items.type_gap[kind]), -1)
+    own = counts.product
+    of_product = taken(own.decayed[:, 2], own.groups.find(question * state.products + products), 0)
+    expected = of_type * state.items.share_of_type[products]
+    found["share_of_own_type"] = np.where(of_type > 0, of_product / np.maximum(of_type, 1e-6), 0)
+    found["type_times_share"] = expected
+    found["own_or_expected"] = np.log(of_product + 0.05 * expected + 1e-4)
+    return found
+
+
+def _item(state: State, counts: Counts, products: np.ndarray) -> Columns:
+    """The product among all customers, its price and promotion."""
+    items = state.items
+    popularity = np.log(items.popularity[products] + 1e-7)
+    store = counts.customer.store[:, None]
+    in_store = find(items.store_keys, np.maximum(store, 0) * state.products + products)
+    return {
+        **{f"popularity_{i}": popularity[..., i] for i in range(3)},
+        "trend": popularity[..., 0] - popularity[..., 1],
+        "repeat_rate": items.repeat_rate[products],
+        "share_of_type": items.share_of_type[products],
+        "price": _log1(items.price[products]),
+        "discount": items.discount[products],
+        "recent_discount": items.recent_discount[products],
+        "extra_discount": items.recent_discount[products] - items.discount[products],
+        "display": items.display[products],
+        "mailer": items.mailer[products],
+        "item_gap": _log1(items.gap[products]),
+        "sold_in_store": np.where(store >= 0, _log1(taken(items.store_counts, in_store, 0)), 0),
+    }
+
+
+def _customer(counts: Counts, shape: tuple[int, ...]) -> Columns:
+    """The customer, the same for all candidates."""
+    who = counts.customer
+    columns = {
+        "customer_baskets": _log1(who.baskets),
+        "customer_size": _log1(who.size),
+        "customer_since": _log1(who.since),
+        "customer_gap": _log1(who.gap),
+        "customer_tenure": _log1(who.tenure),
+        "customer_due": np.minimum(who.since / np.maximum(who.gap, 1), DUE_MAX),
+        "customer_variety": who.variety,
+    }
+    return {name: np.broadcast_to(values[:, None], shape) for name, values in columns.items()}
+
+
+def _others(
+    state: State,
+    questions: Questions,
+    candidates: Candidates,
+    products: np.ndarray,
+    keys: np.ndarray,
+    retrieval: Retrieval,
+) -> Columns:
+    """What similar products and similar customers say."""
+    slot = state.similarity.slots[products]
+    ease = np.take_along_axis(candidates.similarity, np.maximum(slot, 0), axis=1)
+    own = tifu.vectors(questions.rows, state.products)
+    others = tifu.neighbours(own, questions.customers, state.pool, retrieval.neighbours)
+
+    def of(matrix: "csr_matrix") -> np.ndarray:  # type: ignore[name-defined] # noqa: F821
+        matrix.sort_indices()
+        rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        return taken(matrix.data, find(rows * state.products + matrix.indices, keys), 0)
+
+    mine, theirs = of(own), of(others)
+    return {
+        "similarity": np.where(slot >= 0, 10 * ease, 0),
+        "frequency": np.log(mine + 1e-4),
+        "frequency_of_similar": np.log(theirs + 1e-5),
+        "tifu": np.log(tifu.ALPHA * mine + (1 - tifu.ALPHA) * theirs + 1e-5),
+    }
+
+
+def _basket(
+    state: State, questions: Questions, products: np.ndarray, question: np.ndarray, keys: np.ndarray
+) -> Columns:
+    """The live basket; all 0 when there is none."""
+    lift_keys, lifts = basket_lifts(state, questions)
+    lift = taken(lifts, find(lift_keys, keys), 0)
+    types = state.catalogue.codes[:, 0]
+    size = int(types.max()) + 1
+    held = types[questions.basket_product]
+    held_keys = np.unique((questions.basket_question * size + held)[held > 0])
+    same_type = find(held_keys, question.astype(np.int64) * size + types[products]) >= 0
+    count = np.bincount(questions.basket_question, minlength=len(questions))[:, None]
+    return {
+        "basket_products": np.broadcast_to(_log1(count), products.shape),
+        "basket_lift": 5 * lift,
+        "basket_lift_mean": 10 * lift / np.maximum(count, 1),
+        "basket_has_type": same_type.astype(np.float32),
+    }

@@ -1,0 +1,83 @@
+"""Sums over groups of rows, and look-ups in them, without a loop over the groups.
+
+A group is named by one integer key; two parts of a name (a question and a product) make one as
+`question * size + product`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Groups:
+    """keys: int64 (G,), rising, each once; order: rows sorted by key, equal keys in the order given;
+    first, last: places in `order` of each group's first and last row; empty where there are no rows."""
+
+    keys: np.ndarray
+    order: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Sums of each group, (G, ...), of `values` (N, ...)."""
+        return np.add.reduceat(values[self.order], self.first, axis=0) if len(self.first) else values[:0]
+
+    def least(self, values: np.ndarray) -> np.ndarray:
+        return np.minimum.reduceat(values[self.order], self.first) if len(self.first) else values[:0]
+
+    def of_first(self, values: np.ndarray) -> np.ndarray:
+        return values[self.order[self.first]]
+
+    def of_last(self, values: np.ndarray) -> np.ndarray:
+        return values[self.order[self.last]]
+
+    def find(self, wanted: np.ndarray) -> np.ndarray:
+        """The place in `keys` of each wanted key, -1 where there is none."""
+        return find(self.keys, wanted)
+
+
+def group(keys: np.ndarray) -> Groups:
+    """keys: int64 (N,), in any order."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    first = np.flatnonzero(np.diff(ordered, prepend=-1)) if len(keys) else np.empty(0, dtype=np.int64)
+    last = np.append(first[1:], len(keys)) - 1 if len(keys) else first
+    return Groups(ordered[first], order, first, last)
+
+
+def find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The place in the rising `keys` of each wanted key, -1 where there is none."""
+    if not len(keys):
+        return np.full(wanted.shape, -1)
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[places] == wanted, places, -1)
+
+
+def taken(values: np.ndarray, places: np.ndarray, otherwise: float) -> np.ndarray:
+    """float32: values[places], and `otherwise` where the place is -1."""
+    if not len(values):
+        return np.full(places.shape, otherwise, dtype=np.float32)
+    return np.where(places >= 0, values[places], otherwise).astype(np.float32)
+
+
+def slices(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers of many slices one after another, and which slice each is of; int64 (N,) both."""
+    lengths = end - start
+    which = np.repeat(np.arange(len(lengths)), lengths)
+    offsets = np.cumsum(lengths) - lengths
+    return np.arange(len(which)) - np.repeat(offsets - start, lengths), which
+
+
+def rank_in_group(which: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """The place of each row among those of its group, best score first, from 0.
+
+    which: int64 (N,) group of each row; equal scores keep their order
+    """
+    order = np.lexsort((-score, which))
+    ordered = which[order]
+    begins = np.flatnonzero(np.diff(ordered, prepend=-1)) if len(ordered) else np.empty(0, dtype=np.int64)
+    lengths = np.diff(np.append(begins, len(ordered)))
+    ranks = np.empty(len(which), dtype=np.int64)
+    ranks[order] = np.arange(len(ordered)) - np.repeat(begins, lengths)
+    return ranks

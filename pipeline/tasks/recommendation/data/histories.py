@@ -1,0 +1,81 @@
+"""What each customer has bought, in the order of time.
+
+start.npy                 int64 (customers + 1,) where a customer's rows begin
+product, day, ordinal,    int32 (N,): one row a product of a basket; ordinal: number of the basket
+store                     among the customer's, from 0; day: local days since 1970-01-01
+quantity                  float32 (N,)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.tasks.recommendation.data.dataset import Purchases
+from pipeline.tasks.recommendation.data.grouping import slices
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Purchases of the customers of some questions, sorted by question, then time; (N,) each.
+
+    question: which question a row belongs to, 0 <= question < questions
+    """
+
+    questions: int
+    question: np.ndarray
+    product: np.ndarray
+    day: np.ndarray
+    ordinal: np.ndarray
+    quantity: np.ndarray
+    store: np.ndarray
+
+
+@dataclass(frozen=True)
+class Histories:
+    start: np.ndarray
+    product: np.ndarray
+    day: np.ndarray
+    ordinal: np.ndarray
+    quantity: np.ndarray
+    store: np.ndarray
+
+    def ends(self, day: int) -> np.ndarray:
+        """int64 (customers,): where the rows before `day` of each customer end."""
+        before = np.concatenate([[0], np.cumsum(np.asarray(self.day) < day)])
+        return self.start[:-1] + before[self.start[1:]] - before[self.start[:-1]]
+
+    def rows(self, customers: np.ndarray, ends: np.ndarray | None = None) -> Rows:
+        """The rows of one customer a question; -1 is a customer without any.
+
+        ends: as from `ends`, to see no later purchase; None sees all
+        """
+        known = customers >= 0
+        customer = np.maximum(customers, 0)
+        start = self.start[customer]
+        end = (self.start[1:] if ends is None else ends)[customer]
+        places, question = slices(start, np.where(known, end, start))
+        columns = (self.product, self.day, self.ordinal, self.quantity, self.store)
+        return Rows(len(customers), question, *(column[places] for column in columns))
+
+
+def build(parts: Sequence[Purchases], customers: int, day: int) -> Histories:
+    """parts: splits in the order of time; day: purchases on or after it are left out."""
+    columns = {
+        name: np.concatenate([getattr(part, name)[: np.searchsorted(part.day, day)] for part in parts])
+        for name in ("customer", "product", "day", "basket", "quantity", "store")
+    }
+    order = np.argsort(columns["customer"], kind="stable")
+    customer, basket = columns["customer"][order], columns["basket"][order]
+    start = np.searchsorted(customer, np.arange(customers + 1))
+    begins = (np.diff(basket, prepend=-1) != 0) | (np.diff(customer, prepend=-1) != 0)
+    running = np.cumsum(begins)
+    first = running[np.minimum(start[:-1], max(0, len(order) - 1))] if len(order) else start[:-1]
+    return Histories(
+        start=start,
+        product=columns["product"][order],
+        day=columns["day"][order],
+        ordinal=(running - np.repeat(first, np.diff(start))).astype(np.int32),
+        quantity=columns["quantity"][order],
+        store=columns["store"][order],
+    )

@@ -1,0 +1,61 @@
+"""From questions to the arrays that the network takes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.tasks.recommendation.data import candidates, counts, features
+from pipeline.tasks.recommendation.data.counts import Questions
+from pipeline.tasks.recommendation.data.histories import Rows
+from pipeline.tasks.recommendation.data.retrieval import Retrieval
+from pipeline.tasks.recommendation.data.state import State
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """products: int32 (B, C) candidates, -1 where there are fewer; bought: bool (B, C)
+    features: float32 (B, C, F), in the order of `names`
+    sequence: int32 (B, L, n) products of the newest baskets, the newest last; -1 where there are fewer
+    ages: float32 (B, L) days since each of these baskets, 0 where there is none
+    """
+
+    names: tuple[str, ...]
+    products: np.ndarray
+    bought: np.ndarray
+    features: np.ndarray
+    sequence: np.ndarray
+    ages: np.ndarray
+
+
+def compute(state: State, questions: Questions, retrieval: Retrieval) -> Inputs:
+    counted = counts.count(questions, state.catalogue)
+    found = candidates.find(state, questions, counted, retrieval)
+    columns = features.compute(state, questions, counted, found, retrieval)
+    sequence, ages = _sequence(
+        questions.rows, questions.day, counted.customer.baskets, retrieval.baskets, retrieval.basket_products
+    )
+    return Inputs(
+        names=tuple(columns),
+        products=found.products,
+        bought=found.bought,
+        features=np.stack(list(columns.values()), axis=-1),
+        sequence=sequence,
+        ages=ages,
+    )
+
+
+def _sequence(
+    rows: Rows, day: int, baskets: np.ndarray, length: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    lag = baskets[rows.question].astype(np.int64) - 1 - rows.ordinal
+    newest = lag < length
+    question, place = rows.question[newest], length - 1 - lag[newest]
+    basket = question * length + place
+    begins = np.flatnonzero(np.diff(basket, prepend=-1)) if len(basket) else np.empty(0, dtype=np.int64)
+    within = np.arange(len(basket)) - np.repeat(begins, np.diff(np.append(begins, len(basket))))
+    sequence = np.full((rows.questions, length, width), -1, dtype=np.int32)
+    ages = np.zeros((rows.questions, length), dtype=np.float32)
+    fits = within < width
+    sequence[question[fits], place[fits], within[fits]] = rows.product[newest][fits]
+    ages[question, place] = day - rows.day[newest]
+    return sequence, ages

@@ -1,0 +1,256 @@
+"""Training examples: what a customer was about to buy, asked on many days of the past.
+
+On each origin (a day) every customer with a basket in the following days is a question, answered from
+what was known on that day alone; the products of his next basket are the relevant candidates. Some
+questions are asked once more with a part of that basket as the live one (the rest is the answer), some
+with the customer hidden as well, so that the network knows both situations from training.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipeline.tasks.recommendation.data import inputs, item_similarity, state
+from pipeline.tasks.recommendation.data.counts import Questions
+from pipeline.tasks.recommendation.data.dataset import Catalogue, Purchases
+from pipeline.tasks.recommendation.data.histories import Histories, build
+from pipeline.tasks.recommendation.data.item_similarity import ItemSimilarity
+from pipeline.tasks.recommendation.data.retrieval import Retrieval
+from pipeline.tasks.recommendation.data.state import State
+
+BATCH = 128  # questions computed together
+LIVE_MAX = 6  # products of a live basket in training
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The next basket of each customer who has one: customers int64 (B,); products: B arrays, each
+    product once."""
+
+    customers: np.ndarray
+    products: list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs with their answers. relevant: float32 (B, C), 1 where the candidate is in the next basket;
+    wanted: int64 (B,) products of it, found among the candidates or not; wanted_new: those never bought
+    before; customers: int64 (B,); baskets: int64 (B,) that the customer had before, 0 also when hidden"""
+
+    inputs: inputs.Inputs
+    relevant: np.ndarray
+    wanted: np.ndarray
+    wanted_new: np.ndarray
+    customers: np.ndarray
+    baskets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+
+class Past:
+    """The splits up to some moment, and states of any day before it, made one after another."""
+
+    def __init__(
+        self, parts: Sequence[Purchases], catalogue: Catalogue, retrieval: Retrieval, similarity_days: int
+    ) -> None:
+        """similarity_days: for so long an item similarity is used before it is built anew."""
+        self.parts, self.catalogue, self.retrieval = parts, catalogue, retrieval
+        self.similarity_days = similarity_days
+        self.histories: Histories = build(parts, len(catalogue.customer_ids), parts[-1].end_day)
+        self._similarity: tuple[int, ItemSimilarity] | None = None
+
+    def state(self, day: int) -> State:
+        """Of what was known on `day`; days must come in rising order for the similarity to be reused."""
+        if self._similarity is None or not 0 <= day - self._similarity[0] < self.similarity_days:
+            built = item_similarity.build(
+                self.parts,
+                len(self.catalogue.product_ids),
+                len(self.catalogue.customer_ids),
+                day,
+                self.retrieval.similarity_items,
+                self.retrieval.ridge,
+            )
+            self._similarity = (day, built)
+        return state.build(
+            self.parts,
+            self.catalogue,
+            day,
+            self.retrieval,
+            all_histories=self.histories,
+            similarity=self._similarity[1],
+        )
+
+    def next_baskets(self, day: int, horizon: int) -> Targets:
+        """The first basket of each customer in day <= t < day + horizon."""
+        columns = {}
+        for name in ("customer", "product", "basket"):
+            pieces = [
+                getattr(part, name)[slice(*np.searchsorted(part.day, [day, day + horizon]))]
+                for part in self.parts
+            ]
+            columns[name] = np.concatenate(pieces)
+        first = np.full(len(self.catalogue.customer_ids), np.iinfo(np.int64).max)
+        np.minimum.at(first, columns["customer"], columns["basket"])
+        chosen = columns["basket"] == first[columns["customer"]]
+        customer, product = columns["customer"][chosen], columns["product"][chosen]
+        order = np.argsort(customer, kind="stable")
+        customers, begins = np.unique(customer[order], return_index=True)
+        return Targets(customers.astype(np.int64), np.split(product[order], begins[1:]))
+
+
+def at(past: Past, day: int, targets: Targets, live: Sequence[np.ndarray] | None = None) -> Examples:
+    """The examples of one origin. live: products of each live basket, taken out of the targets already."""
+    current = past.state(day)
+    ends = past.histories.ends(day)
+    pieces = [
+        _batch(past, current, ends, day, targets, live, slice(start, start + BATCH))
+        for start in range(0, len(targets.customers), BATCH)
+    ]
+    return _joined(pieces)
+
+
+def hidden(targets: Targets) -> Targets:
+    """The same targets of customers who are not known."""
+    return Targets(np.full(len(targets.customers), -1), targets.products)
+
+
+def _batch(
+    past: Past,
+    current: State,
+    ends: np.ndarray,
+    day: int,
+    targets: Targets,
+    live: Sequence[np.ndarray] | None,
+    part: slice,
+) -> Examples:
+    customers, products = targets.customers[part], targets.products[part]
+    rows = past.histories.rows(customers, ends)
+    held = [np.empty(0, dtype=np.int64)] * len(customers) if live is None else list(live[part])
+    questions = Questions(
+        day=day,
+        customers=customers,
+        rows=rows,
+        stores=np.full(len(customers), -1),
+        basket_question=np.repeat(np.arange(len(customers)), [len(basket) for basket in held]),
+        basket_product=np.concatenate(held).astype(np.int64),
+    )
+    computed = inputs.compute(current, questions, past.retrieval)
+    size = current.products
+    wanted = np.concatenate([i * size + basket.astype(np.int64) for i, basket in enumerate(products)])
+    before = np.unique(rows.question * size + rows.product)
+    new = wanted[~np.isin(wanted, before)]
+    keys = np.arange(len(customers))[:, None] * size + computed.products
+    relevant = np.isin(keys, wanted) & (computed.products >= 0)
+    baskets = np.zeros(len(customers), dtype=np.int64)
+    np.maximum.at(baskets, rows.question, rows.ordinal + 1)
+    return Examples(
+        inputs=computed,
+        relevant=relevant.astype(np.float32),
+        wanted=np.array([len(basket) for basket in products]),
+        wanted_new=np.bincount(new // size, minlength=len(customers)),
+        customers=customers,
+        baskets=baskets,
+    )
+
+
+def _joined(pieces: Sequence[Examples]) -> Examples:
+    first = pieces[0].inputs
+    names = ("products", "bought", "features", "sequence", "ages")
+    arrays = {name: np.concatenate([getattr(piece.inputs, name) for piece in pieces]) for name in names}
+    rest = ("relevant", "wanted", "wanted_new", "customers", "baskets")
+    return Examples(
+        replace(first, **arrays), *(np.concatenate([getattr(piece, name) for piece in pieces]) for name in rest)
+    )
+
+
+def training(
+    past: Past, until: int, origins: int, every: int, horizon: int, live_share: float, hidden_share: float,
+    questions_max: int, seed: int,
+) -> Examples:  # fmt: skip
+    """Examples of many origins before `until`, the last one `horizon` days before it.
+
+    origins, every: how many, and the days between two; fewer where the data begins later
+    live_share, hidden_share: share of the questions asked again with a live basket; with the customer hidden
+    questions_max: more are thinned out evenly, so that memory stays bounded whatever the customers
+    """
+    rng = np.random.default_rng(seed)
+    days = [until - horizon - every * i for i in range(origins)][::-1]
+    days = [day for day in days if day > past.parts[0].first_day + horizon]
+    kept = questions_max / max(1, len(days))
+    store = None
+    filled = 0
+    for day in days:
+        for examples in _variants(past, day, horizon, live_share, hidden_share, kept, rng):
+            useful = np.flatnonzero(examples.relevant.any(axis=1))
+            if store is None:
+                store = _room(examples, questions_max + BATCH * len(days))
+            filled = _put(store, examples, useful, filled)
+    if store is None:
+        raise ValueError("no origin lies late enough for a history before it")
+    return _cut(store, filled)
+
+
+def _variants(
+    past: Past, day: int, horizon: int, live_share: float, hidden_share: float, kept: float,
+    rng: np.random.Generator,
+) -> Iterator[Examples]:  # fmt: skip
+    targets = past.next_baskets(day, horizon)
+    plain = min(1.0, kept / max(1, len(targets.customers)) / (1 + live_share + hidden_share))
+    chosen = _drawn(targets, plain, rng)
+    if not len(chosen.customers):
+        return
+    yield at(past, day, chosen)
+    for share, anonymous in ((live_share, False), (hidden_share, True)):
+        again = _drawn(chosen, share, rng)
+        baskets = [basket for basket in again.products if len(basket) > 1]
+        if not baskets:
+            continue
+        customers = np.array(
+            [who for who, basket in zip(again.customers, again.products, strict=True) if len(basket) > 1]
+        )
+        held, rest = zip(*(_halves(basket, rng) for basket in baskets), strict=True)
+        remaining = Targets(customers, list(rest))
+        yield at(past, day, hidden(remaining) if anonymous else remaining, held)
+
+
+def _drawn(targets: Targets, share: float, rng: np.random.Generator) -> Targets:
+    kept = np.flatnonzero(rng.random(len(targets.customers)) < share)
+    return Targets(targets.customers[kept], [targets.products[i] for i in kept])
+
+
+def _halves(basket: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A live basket of some of the products, and the others."""
+    shuffled = rng.permutation(basket)
+    held = int(rng.integers(1, min(len(basket) - 1, LIVE_MAX) + 1))
+    return shuffled[:held], shuffled[held:]
+
+
+def _room(example: Examples, size: int) -> Examples:
+    """Empty arrays for `size` questions; pages are taken from memory as they are filled."""
+
+    def empty(values: np.ndarray) -> np.ndarray:
+        return np.empty((size, *values.shape[1:]), dtype=values.dtype)
+
+    names = ("products", "bought", "features", "sequence", "ages")
+    arrays = {name: empty(getattr(example.inputs, name)) for name in names}
+    rest = ("relevant", "wanted", "wanted_new", "customers", "baskets")
+    return Examples(replace(example.inputs, **arrays), *(empty(getattr(example, name)) for name in rest))
+
+
+def _put(store: Examples, examples: Examples, rows: np.ndarray, filled: int) -> int:
+    rows = rows[: len(store) - filled]
+    place = slice(filled, filled + len(rows))
+    for name in ("products", "bought", "features", "sequence", "ages"):
+        getattr(store.inputs, name)[place] = getattr(examples.inputs, name)[rows]
+    for name in ("relevant", "wanted", "wanted_new", "customers", "baskets"):
+        getattr(store, name)[place] = getattr(examples, name)[rows]
+    return filled + len(rows)
+
+
+def _cut(store: Examples, filled: int) -> Examples:
+    names = ("products", "bought", "features", "sequence", "ages")
+    arrays = {name: getattr(store.inputs, name)[:filled] for name in names}
+    rest = ("relevant", "wanted", "wanted_new", "customers", "baskets")
+    return Examples(replace(store.inputs, **arrays), *(getattr(store, name)[:filled] for name in rest))

@@ -1,0 +1,121 @@
+"""A network that ranks candidates from counts, and from the sequence of baskets.
+
+A product is known by what it is (type, manufacturer, category, brand), not by its number: numbers of
+products were learnt by heart. A basket is the mean of its products and how long ago it was; an encoder
+(transformer or LSTM) reads the baskets in their order. For each candidate the network looks up, in what
+the encoder made of the baskets, those that held the very product, those that held its type, and those
+that are alike (attention). All of it and the features (data/features.py) go through a small multilayer
+perceptron to one score.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.tasks.recommendation.parameters import Network
+
+TYPE, CATEGORY, MANUFACTURER, BRAND = 0, 1, 3, 4  # columns of the codes
+LOOK_UP = 12  # figures looked up in the baskets for each candidate and each way
+OUTLIER = 6.0  # standard deviations
+DAYS_SCALE, COUNT_SCALE = 3.0, 3.0  # bring logarithms to about 1
+SAME_TYPE_MAX = 2.0
+
+
+class Ranker(nn.Module):
+    """products int (B, C), features float32 (B, C, F), sequence int (B, L, n), ages float32 (B, L)
+    -> scores float32 (B, C). Products: place in `codes`; -1 is none, the place after the last unknown."""
+
+    codes: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        params: Network,
+        encoder: nn.Module,
+        codes: np.ndarray,
+        mean: np.ndarray,
+        std: np.ndarray,
+        baskets: int,
+    ) -> None:
+        super().__init__()
+        unknown = np.zeros((1, codes.shape[1]), dtype=codes.dtype)
+        self.register_buffer("codes", torch.from_numpy(np.concatenate([codes, unknown])).to(torch.int32))
+        self.register_buffer("mean", torch.from_numpy(mean))
+        self.register_buffer("std", torch.from_numpy(std))
+        width, sizes = params.width, codes.max(axis=0) + 1
+        dimensions = {
+            TYPE: params.type_width,
+            MANUFACTURER: params.manufacturer_width,
+            CATEGORY: params.category_width,
+            BRAND: params.brand_width,
+        }
+        self.columns = tuple(dimensions)
+        self.embeddings = nn.ModuleList(
+            nn.Embedding(int(sizes[column]), wide) for column, wide in dimensions.items()
+        )
+        for embedding in self.embeddings:
+            nn.init.normal_(embedding.weight, std=0.1)
+        self.product = nn.Linear(sum(dimensions.values()), width)
+        self.when = nn.Sequential(nn.Linear(2, 16), nn.GELU(), nn.Linear(16, width))
+        self.position = nn.Parameter(torch.randn(baskets, width) * 0.05)
+        self.encoder = encoder
+        self.of_same, self.of_type, self.of_alike = (nn.Linear(width, LOOK_UP) for _ in range(3))
+        self.taste = nn.Linear(width, width)
+        self.itself = nn.Linear(width, LOOK_UP)
+        self.product_dropout = nn.Dropout(2 * params.dropout)
+        layers: list[nn.Module] = []
+        inputs = len(mean) + 4 * LOOK_UP + 1
+        for hidden in params.hidden:
+            layers += [nn.Linear(inputs, hidden), nn.GELU(), nn.Dropout(params.dropout)]
+            inputs = hidden
+        self.score = nn.Sequential(*layers, nn.Linear(inputs, 1))
+
+    def forward(self, products: Tensor, features: Tensor, sequence: Tensor, ages: Tensor) -> Tensor:
+        size, length, width = sequence.shape
+        candidate = self.product_dropout(self._embed(products))
+        flat = sequence.reshape(size, 1, length * width)
+        there = (sequence >= 0).any(dim=-1)
+        read = self._read(sequence, ages, there)
+
+        same = (products[..., None] == flat) & (flat >= 0)
+        same_baskets = same.view(size, -1, length, width).any(dim=-1).float()
+        types = self._code(products, TYPE)
+        same_type = (types[..., None] == self._code(flat, TYPE)) & (types[..., None] > 0)
+        type_baskets = same_type.view(size, -1, length, width).float().sum(dim=-1).clamp(max=SAME_TYPE_MAX)
+        alike = candidate @ read.transpose(1, 2) / candidate.shape[-1] ** 0.5
+        alike = torch.softmax(alike + torch.where(there, 0.0, -1e4)[:, None, :], dim=-1)
+        taste = (self.taste(read[:, -1])[:, None] * candidate).sum(dim=-1, keepdim=True)
+        scaled = ((features - self.mean) / self.std).clamp(-OUTLIER, OUTLIER)
+        known = torch.cat(
+            [
+                scaled,
+                same_baskets @ self.of_same(read),
+                type_baskets @ self.of_type(read),
+                alike @ self.of_alike(read),
+                taste,
+                self.itself(candidate),
+            ],
+            dim=-1,
+        )
+        return self.score(known).squeeze(-1)
+
+    def _read(self, sequence: Tensor, ages: Tensor, there: Tensor) -> Tensor:
+        """What the encoder makes of the baskets, (B, L, D); zeros where there is none."""
+        real = sequence >= 0
+        count = real.sum(dim=-1, keepdim=True)
+        baskets = (self._embed(sequence) * real[..., None]).sum(dim=-2) / count.clamp(min=1)
+        when = [torch.log1p(ages) / DAYS_SCALE, torch.log1p(count[..., 0].float()) / COUNT_SCALE]
+        baskets = baskets + self.when(torch.stack(when, dim=-1)) + self.position
+        return self.encoder(baskets, there) * there[..., None]
+
+    def _embed(self, products: Tensor) -> Tensor:
+        known = [
+            embedding(self._code(products, column))
+            for column, embedding in zip(self.columns, self.embeddings, strict=True)
+        ]
+        return self.product(torch.cat(known, dim=-1))
+
+    def _code(self, products: Tensor, column: int) -> Tensor:
+        """0 where there is no product; -1 counts from the end, where the unknown product stands."""
+        return self.codes[:, column][torch.where(products < 0, len(self.codes) - 1, products)].long()

@@ -64,6 +64,27 @@ def test_a_wrong_key_is_named(tmp_path: Path, keys: list[str], value: Any, told:
         assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        (["columns", "custmer"], "sources.0.columns.custmer: unknown key (did you mean 'customer'?)"),
+        (["columns", "customer"], "sources.0.columns.customer: 3 is not allowed"),
+        (["event"], "sources.0.event: 3 is not allowed: Input should be 'view', 'cart', 'purchase'"),
+        (["table"], "sources.0: "),
+    ],
+)
+def test_a_wrong_key_of_a_table_is_named_as_params_yaml_spells_it(
+    tmp_path: Path, place: list[str], told: str
+) -> None:
+    content = copy.deepcopy(SHIPPED)
+    source = content["projects"]["retail"]["collect"]["sources"][0]
+    (source[place[0]] if len(place) > 1 else source)[place[-1]] = 3
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ParameterError) as caught:
+        load(tmp_path / "params.yaml", "retail")
+    assert f"params.yaml: projects.retail.collect.{told}" in str(caught.value)
+
+
 def test_an_unknown_project_is_told_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"no project 'digit' \(did you mean 'digits'\?\)"):
         load(ROOT / "params.yaml", "digit")

@@ -3,6 +3,8 @@
 Every function takes a column of one batch, and `where`, the source and column for the message.
 """
 
+from itertools import product
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -99,9 +101,9 @@ def _timestamps(column: pa.Array, where: str) -> pa.Array:
         unit = next(unit for unit, limit in UNIX_UNITS if largest < limit)
         return pc.cast(pc.cast(column, pa.int64()), pa.timestamp(unit, "UTC"))
     if _is_text(kind):
-        for zone in (None, "UTC"):
+        for unit, zone in product(("us", "ns"), (None, "UTC")):
             try:
-                return pc.cast(column, pa.timestamp("us", zone))
+                return pc.cast(column, pa.timestamp(unit, zone))
             except pa.ArrowInvalid:
                 continue
     raise _wrong(where, column, "times, such as 2017-01-31 18:05:00, or Unix time in whole numbers")

@@ -1,8 +1,8 @@
 """Learning curves: how the error falls with the amount of data, and where it will be.
 
 The error of a network falls as a power of the number of training items, error = a * n^-b (Hestness
-et al. 2017, arXiv:1712.00409). Fitted as a line in the logarithms, weighted by what each pilot's
-binomial noise allows; the interval is a parametric bootstrap over that noise and the scatter.
+et al. 2017, arXiv:1712.00409). Fitted as a line in the logarithms, weighted by the noise with which each
+pilot was measured; the interval is a parametric bootstrap over that noise and the scatter.
 """
 
 from dataclasses import dataclass
@@ -38,28 +38,28 @@ class LearningCurve:
         return int(np.ceil(np.exp(log_items))) if log_items < np.log(MOST_ITEMS) else None
 
 
-def fit(sizes: np.ndarray, errors: np.ndarray, trials: int, *, draws: int, seed: int) -> LearningCurve:
-    """sizes: items of each pilot (P,); errors: share wrong in [0, 1] (P,); trials: items judged.
-
-    A pilot without a single error counts as half an error, since its logarithm must exist.
+def fit(
+    sizes: np.ndarray, errors: np.ndarray, noise: np.ndarray, *, draws: int, seed: int
+) -> LearningCurve:
+    """sizes: items of each pilot (P,); errors: share wrong in (0, 1] (P,); noise: the standard error
+    with which each was measured (P,), for instance sqrt(error * (1 - error) / trials) for a share.
     """
     rng = np.random.default_rng(seed)
-    observed = np.maximum(errors, 0.5 / trials)
-    first = _line(sizes, observed, trials)
-    expected = np.exp(first[0] - first[1] * np.log(sizes))
-    # Scatter beyond the binomial: of seeds and of which items were drawn.
-    residual = np.log(observed) - np.log(expected)
-    scatter = np.sqrt(max(0.0, float(np.mean(residual**2 - 1 / (observed * trials)))))
+    relative = noise / errors
+    first = _line(sizes, errors, relative)
+    expected = first[0] - first[1] * np.log(sizes)
+    # Scatter beyond the noise: of seeds and of which items were drawn.
+    residual = np.log(errors) - expected
+    scatter = np.sqrt(max(0.0, float(np.mean(residual**2 - relative**2))))
+    spread = np.sqrt(scatter**2 + relative**2)
     fits = [first]
     for _ in range(draws):
-        shares = np.clip(expected * np.exp(rng.normal(0, scatter, sizes.shape)), 0.5 / trials, 1.0)
-        redrawn = np.maximum(rng.binomial(trials, shares), 0.5) / trials
-        fits.append(_line(sizes, redrawn, trials))
+        redrawn = np.minimum(np.exp(expected + rng.normal(0, spread)), 1.0)
+        fits.append(_line(sizes, redrawn, relative))
     return LearningCurve(np.array(fits))
 
 
-def _line(sizes: np.ndarray, errors: np.ndarray, trials: int) -> np.ndarray:
-    """(log a, b) by least squares; the variance of log(error) is about 1 / (number of errors)."""
-    weights = np.sqrt(errors * trials)
-    slope, intercept = np.polyfit(np.log(sizes), np.log(errors), 1, w=weights)
+def _line(sizes: np.ndarray, errors: np.ndarray, relative: np.ndarray) -> np.ndarray:
+    """(log a, b) by least squares; the standard deviation of log(error) is the relative noise."""
+    slope, intercept = np.polyfit(np.log(sizes), np.log(errors), 1, w=1 / relative)
     return np.array([intercept, -slope])

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.core.artifacts import sha256_of_folder
 from pipeline.core.errors import DiskFull, TrackingError, is_disk_full
 from pipeline.core.paths import Paths
 from pipeline.core.source_state import source_state
 
 if TYPE_CHECKING:
+    from lightning.pytorch.loggers import Logger
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
@@ -24,6 +26,7 @@ EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 STAGE_TAG = "fullcycle.stage"
 PARENT_TAG = "mlflow.parentRunId"
 SAMPLING_SECONDS = 5  # between two samples of the system's metrics
+DIGEST_LENGTH_MAX = 36  # MLflow refuses longer digests of a dataset
 PARAM_LENGTH_MAX = 6000  # MLflow refuses longer parameter values
 
 
@@ -138,6 +141,30 @@ class StageRun:
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         self.client.log_artifact(self.id, str(path), folder)
+
+    def log_dataset(self, folder: Path, items: int) -> None:
+        """The training data as an MLflow dataset: where it lies, its digest and its size."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        digest = sha256_of_folder(folder)
+        dataset = Dataset(
+            name=f"{self.paths.project} {folder.name}",
+            digest=digest[:DIGEST_LENGTH_MAX],
+            source_type="local",
+            source=str(folder.relative_to(self.paths.root)),
+            profile=f'{{"items": {items}}}',
+        )
+        inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
+        self.client.log_inputs(self.id, inputs)
+        self.set_tags({"data.sha256": digest}, parent=True)
+
+    def lightning_logger(self) -> "Logger":
+        """What Lightning logs goes into this run."""
+        from lightning.pytorch.loggers import MLFlowLogger
+
+        return MLFlowLogger(
+            experiment_name=self.paths.project, tracking_uri=tracking_uri(self.paths), run_id=self.id
+        )
 
     def set_tags(self, tags: Mapping[str, str], *, parent: bool = False) -> None:
         from mlflow.entities import RunTag

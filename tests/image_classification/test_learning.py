@@ -8,10 +8,11 @@ import pytest
 import torch
 from scipy.special import softmax
 
+from pipeline.core import lightning_training
+from pipeline.core.batches import Batches, epoch_seed
 from pipeline.core.errors import ModelError
 from pipeline.tasks.image_classification.learning import export, fitting, networks, sanity
 from pipeline.tasks.image_classification.learning.augmentation import RandomAffine
-from pipeline.tasks.image_classification.learning.batches import Batches, epoch_seed
 from pipeline.tasks.image_classification.learning.calibration import (
     expected_calibration_error,
     fit_temperature,
@@ -73,7 +74,7 @@ def test_a_network_takes_raw_pixels_of_any_size(channels: Literal[1, 3], height:
 
 def test_an_epoch_sees_every_image_once_in_an_order_of_its_own() -> None:
     pixels, labels = torch.arange(100).view(100, 1, 1, 1).to(torch.uint8), torch.arange(100)
-    batches = Batches(pixels, labels, 10, seed=1, shuffle=True)
+    batches = Batches((pixels, labels), 10, seed=1, shuffle=True)
     orders = []
     for epoch in (0, 1, 0):
         batches.sampler.set_epoch(epoch)
@@ -86,9 +87,9 @@ def test_an_epoch_sees_every_image_once_in_an_order_of_its_own() -> None:
 
 def test_an_incomplete_batch_is_kept_only_without_shuffling() -> None:
     pixels, labels = torch.zeros((25, 1, 2, 2), dtype=torch.uint8), torch.arange(25)
-    assert [len(y) for _, y in Batches(pixels, labels, 10, seed=0, shuffle=False)] == [10, 10, 5]
-    assert [len(y) for _, y in Batches(pixels, labels, 10, seed=0, shuffle=True)] == [10, 10]
-    assert [len(y) for _, y in Batches(pixels, labels, 99, seed=0, shuffle=True)] == [25]
+    assert [len(y) for _, y in Batches((pixels, labels), 10, seed=0, shuffle=False)] == [10, 10, 5]
+    assert [len(y) for _, y in Batches((pixels, labels), 10, seed=0, shuffle=True)] == [10, 10]
+    assert [len(y) for _, y in Batches((pixels, labels), 99, seed=0, shuffle=True)] == [25]
 
 
 def test_augmentation_is_reproducible_keeps_the_range_and_moves_each_image_its_own_way() -> None:
@@ -122,7 +123,7 @@ def test_fitting_learns_and_is_the_same_twice_and_after_an_interruption(tmp_path
     checkpoint = tmp_path / "last.ckpt"
     for stop_after in (None, None, 2):
         made = network()
-        callbacks = [fitting.EpochCheckpoint(checkpoint), *([Stop(stop_after)] if stop_after else [])]
+        callbacks = [lightning_training.EpochCheckpoint(checkpoint), *([Stop(stop_after)] if stop_after else [])]
         if stop_after:
             with pytest.raises(Stop.Now):
                 fitting.fit(made, recipe(), 5, train, val, callbacks=callbacks)

@@ -10,6 +10,7 @@ from pipeline.core.deployed_network import DeployedNetwork
 from pipeline.core.evaluation import Evaluation
 from pipeline.core.gates import Gate
 from pipeline.core.paths import Paths
+from pipeline.core.pictures import curves
 from pipeline.core.statistics import bootstrap_interval, paired_difference, wilson_interval
 from pipeline.tasks.image_classification import pictures
 from pipeline.tasks.image_classification.data.corruptions import CORRUPTIONS, SEVERITIES
@@ -148,7 +149,7 @@ def _write_pictures(
     pictures.reliability(*calibration.reliability(probabilities, right), folder / "reliability.png")
     severities = [0, *SEVERITIES]
     lines = {name: (severities, accuracy) for name, accuracy in robustness.items()}
-    pictures.curves(lines, ("severity", "accuracy"), folder / "robustness.png")
+    curves(lines, ("severity", "accuracy"), folder / "robustness.png")
     table = np.column_stack([severities, *robustness.values()])
     header = ",".join(["severity", *robustness])
     np.savetxt(folder / "robustness.csv", table, fmt="%.6g", delimiter=",", header=header, comments="")

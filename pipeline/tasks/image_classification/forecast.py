@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core import learning_curve
+from pipeline.core import learning_curve, pictures
 from pipeline.core.errors import ParameterError
-from pipeline.tasks.image_classification import pictures
 from pipeline.tasks.image_classification.data.dataset import read_split
 from pipeline.tasks.image_classification.data.pixel_statistics import channel_statistics
 from pipeline.tasks.image_classification.parameters import Forecast
@@ -45,7 +44,10 @@ def forecast(params: Any, prepared: Path, picture: Path) -> dict[str, Any]:
         fitting.fit(network, pilots.recipe, pilots.seed + repeat, (pixels, labels))
         errors.append(float(np.mean(fitting.predict(network, val.pixels).argmax(1) != val.labels)))
     sizes = np.array([size for size, _ in runs])
-    curve = learning_curve.fit(sizes, np.array(errors), len(val), draws=pilots.draws, seed=pilots.seed)
+    # A pilot without a single error counts as half an error, since its logarithm must exist.
+    observed = np.maximum(errors, 0.5 / len(val))
+    noise = np.sqrt(observed * (1 - observed) / len(val))
+    curve = learning_curve.fit(sizes, observed, noise, draws=pilots.draws, seed=pilots.seed)
     goal_error = 1 - params.goals.accuracy_min
     error, (low, high) = curve.error(len(train))
     x = np.geomspace(sizes.min(), len(train), 40)

@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core import drift, prediction_log
+from pipeline.core import drift, pictures, prediction_log
 from pipeline.core.deployed_network import DeployedNetwork
 from pipeline.core.evaluation import Evaluation
 from pipeline.core.gates import Gate
 from pipeline.core.paths import Paths
 from pipeline.core.statistics import wilson_interval
-from pipeline.tasks.image_classification import pictures
 from pipeline.tasks.image_classification.data.corruptions import CORRUPTIONS, SEVERITIES
 from pipeline.tasks.image_classification.data.dataset import Split, read_split
 from pipeline.tasks.image_classification.data.pixels import properties

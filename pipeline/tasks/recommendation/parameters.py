@@ -3,6 +3,7 @@
 import difflib
 import zoneinfo
 from datetime import date
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -163,12 +164,159 @@ class Prepare(Strict):
     split: Split
 
 
+class Goals(Strict):
+    gain_over_baseline_min: float = Field(ge=-1, le=1)
+    recall_at_20_min: float = Share
+    novel_recall_at_20_min: float = Share
+    latency_p99_ms_max: float = Field(gt=0)
+    drift_detection_min: float = Share
+    false_alarms_max: float = Share
+
+
+class RetrievalParameters(Strict):
+    """Candidates and what is counted for them (data/retrieval.py)."""
+
+    repeats: int = Count
+    similar: int = Count
+    affine: int = Count
+    popular: int = Count
+    together: int = Count
+    similarity_items: int = Field(ge=2)
+    ridge: float = Field(gt=0)
+    neighbours: int = Count
+    neighbour_pool: int = Field(ge=2)
+    baskets: int = Count
+    basket_products: int = Count
+
+
+class TransformerParameters(Strict):
+    """Baskets read by self-attention (networks/transformer.py)."""
+
+    name: Literal["transformer"]
+    layers: int = Count
+    heads: int = Count
+    dropout: float = Field(ge=0, lt=1)
+
+
+class LstmParameters(Strict):
+    """Baskets read one after another (networks/lstm.py)."""
+
+    name: Literal["lstm"]
+    layers: int = Count
+    dropout: float = Field(ge=0, lt=1)
+
+
+class Network(Strict):
+    """Shape of the ranking network (networks/ranker.py)."""
+
+    sequence: Annotated[TransformerParameters | LstmParameters, Field(discriminator="name")]
+    width: int = Count
+    type_width: int = Count
+    manufacturer_width: int = Count
+    category_width: int = Count
+    brand_width: int = Count
+    hidden: tuple[int, ...] = Field(min_length=1)
+    dropout: float = Field(ge=0, lt=0.5)
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "Network":
+        if isinstance(self.sequence, TransformerParameters) and self.width % self.sequence.heads:
+            raise ValueError(f"width {self.width} must be a multiple of heads {self.sequence.heads}")
+        return self
+
+
+class ExamplesParameters(Strict):
+    """Which questions are asked of the past (learning/examples.py)."""
+
+    origins: int = Count
+    every_days: int = Count
+    horizon_days: int = Count
+    similarity_days: int = Count
+    live_share: float = Share
+    hidden_share: float = Share
+    questions_max: int = Count
+
+
+class Recipe(Strict):
+    """How a network is trained (learning/fitting.py)."""
+
+    retrieval: RetrievalParameters
+    examples: ExamplesParameters
+    network: Network
+    new_weight: float = Field(ge=0)
+    epochs: int = Count
+    batch_size: int = Count
+    precision: Literal["auto", "float32", "bfloat16"]
+    learning_rate: float = Field(gt=0)
+    warmup_share: float = Field(gt=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    clip: float = Field(gt=0)
+
+
+class Forecast(Strict):
+    customer_shares: tuple[float, ...] = Field(min_length=3)
+    repeats: int = Count
+    questions: int = Count
+    recipe: Recipe
+    draws: int = Field(ge=50)
+    seed: int
+
+    @field_validator("customer_shares")
+    @classmethod
+    def _shares(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 < share <= 1 for share in shares):
+            raise ValueError(f"each share of the customers must lie above 0 and be 1 at most, given {shares}")
+        return shares
+
+
+class Train(Recipe):
+    clock: Literal["data", "wall"]
+    seed: int
+
+
+class Evaluate(Strict):
+    origins: int = Count
+    every_days: int = Count
+    first_basket_days: int = Count
+    draws: int = Field(ge=100)
+    worst: int = Count
+    seed: int
+
+
+class Register(Strict):
+    margin: float = Share
+    draws: int = Field(ge=100)
+    seed: int
+
+
+class Deploy(Strict):
+    samples: int = Count
+    tolerance: float = Field(gt=0)
+    load_seconds: float = Field(gt=0)
+    connections: int = Count
+
+
+class Monitor(Strict):
+    window: int = Field(ge=30)
+    windows: int = Count
+    degraded_windows: int = Count
+    alarm_p: float = Field(gt=0, lt=1)
+    seed: int
+
+
 class Parameters(ProjectParameters):
+    goals: Goals
     plan: Charter
     collect: Collect
     label: Label
     validate_: Validate = Field(alias="validate")
     prepare: Prepare
+    forecast: Forecast
+    train: Train
+    evaluate: Evaluate
+    register_: Register = Field(alias="register")
+    deploy: Deploy
+    monitor: Monitor
 
     @model_validator(mode="after")
     def _split_within_period(self) -> "Parameters":

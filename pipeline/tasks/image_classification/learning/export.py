@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from pipeline.core.onnx_export import save_without_paths
 from pipeline.tasks.image_classification.parameters import Image
 
 OPSET = 20
@@ -24,8 +25,6 @@ class Deployed(nn.Module):
 
 def to_onnx(network: nn.Module, temperature: float, image: Image, path: Path) -> None:
     """Writes network.onnx with a free batch size, weights inside. The network must be on the CPU."""
-    import onnx
-
     deployed = Deployed(network, temperature).eval()
     # A batch of 1 would be taken for a constant.
     example = torch.zeros((2, image.channels, image.height, image.width), dtype=torch.uint8)
@@ -41,9 +40,4 @@ def to_onnx(network: nn.Module, temperature: float, image: Image, path: Path) ->
         verbose=False,
     )
     assert program is not None  # dynamo=True returns the program
-    model = program.model_proto
-    # The exporter notes source lines with this machine's paths: the same weights would give another
-    # file in another folder, and the paths would be shipped.
-    for part in (model.graph, *model.graph.node, *model.graph.value_info):
-        del part.metadata_props[:]
-    onnx.save(model, path)
+    save_without_paths(program.model_proto, path)

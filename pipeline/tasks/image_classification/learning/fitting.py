@@ -1,8 +1,6 @@
 """Fitting a classifier with Lightning; the same code for the pilots, the label audit and `train`."""
 
-import time
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning
 import numpy as np
@@ -10,12 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.core.artifacts import writing_file
+from pipeline.core import lightning_training
+from pipeline.core.batches import Batches, epoch_seed, on_device
 from pipeline.tasks.image_classification.learning.augmentation import RandomAffine
-from pipeline.tasks.image_classification.learning.batches import Batches, epoch_seed
 from pipeline.tasks.image_classification.parameters import Recipe
 
-GPU_RESIDENT_BYTES = 8 << 30  # data sets up to this size live on the GPU while training
 PREDICTION_BATCH = 1024  # images
 
 
@@ -77,39 +74,6 @@ class Classifier(lightning.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class EpochCheckpoint(lightning.Callback):
-    """Everything needed to go on, after each epoch, in one file that is always whole."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
-        with writing_file(self.path) as partial:
-            trainer.save_checkpoint(partial)
-
-
-class History(lightning.Callback):
-    """Appends one row an epoch to a CSV file, and drops rows of epochs that are run again."""
-
-    COLUMNS = ("epoch", "train_loss", "val_loss", "val_accuracy", "seconds")
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.began = 0.0
-
-    def on_train_epoch_start(self, *_: Any) -> None:
-        self.began = time.monotonic()
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
-        epoch, met = trainer.current_epoch, trainer.callback_metrics
-        lines = self.path.read_text().splitlines() if self.path.is_file() else []
-        kept = [line for line in lines[1:] if int(line.split(",")[0]) < epoch]
-        values = [float(met[name]) for name in ("train_loss_epoch", "val_loss", "val_accuracy")]
-        values.append(time.monotonic() - self.began)
-        row = ",".join([str(epoch), *(f"{value:.6g}" for value in values)])
-        self.path.write_text("\n".join([",".join(self.COLUMNS), *kept, row]) + "\n")
-
-
 def fit(
     network: nn.Module,
     recipe: Recipe,
@@ -126,25 +90,11 @@ def fit(
     resume_from: a checkpoint of an earlier, interrupted call with the same arguments
     trainer_options: passed to lightning.Trainer (logger, callbacks, ...)
     """
-    quiet: dict[str, Any] = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
-    trainer = lightning.Trainer(
-        **(quiet | trainer_options),
-        accelerator="auto",
-        devices=1,
-        precision=_precision(recipe.precision),
-        max_epochs=recipe.epochs,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-    )
+    trainer = lightning_training.trainer(recipe.epochs, recipe.precision, **trainer_options)
     device = trainer.strategy.root_device
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    train_batches = Batches(*_tensors(*train, device), recipe.batch_size, seed=seed, shuffle=True)
-    val_batches = val and Batches(*_tensors(*val, device), PREDICTION_BATCH, seed=seed, shuffle=False)
+    train_batches = Batches(on_device(train, device), recipe.batch_size, seed=seed, shuffle=True)
+    val_batches = val and Batches(on_device(val, device), PREDICTION_BATCH, seed=seed, shuffle=False)
     trainer.fit(
         Classifier(network, recipe, seed),
         train_batches,
@@ -153,20 +103,6 @@ def fit(
         weights_only=True,
     )
     return trainer
-
-
-def _precision(wanted: Literal["auto", "float32", "bfloat16"]) -> Literal["32-true", "bf16-mixed"]:
-    """The value "auto" takes bfloat16 where the hardware is faster with it: GPUs since 2020, CPUs with AMX.
-
-    Weights, sums and the optimiser stay float32 in any case. On a CPU without AMX bfloat16 is slower.
-    """
-    if wanted == "auto":
-        if torch.cuda.is_available():
-            native = torch.cuda.is_bf16_supported(including_emulation=False)
-        else:
-            native = torch.cpu._is_amx_tile_supported()
-        return "bf16-mixed" if native else "32-true"
-    return "bf16-mixed" if wanted == "bfloat16" else "32-true"
 
 
 @torch.inference_mode()
@@ -179,9 +115,3 @@ def predict(network: nn.Module, pixels: np.ndarray) -> np.ndarray:
         for i in range(0, len(pixels), PREDICTION_BATCH)
     ]
     return torch.cat(logits).numpy()
-
-
-def _tensors(pixels: np.ndarray, labels: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The arrays as tensors; on the GPU when there is one and they fit."""
-    home = device if pixels.nbytes <= GPU_RESIDENT_BYTES else torch.device("cpu")
-    return torch.tensor(pixels).to(home), torch.tensor(labels, dtype=torch.int64).to(home)

@@ -1,0 +1,70 @@
+"""Batches from arrays in memory: no worker processes, no work for each image.
+
+Whole batches are gathered with one indexing call an array. On a GPU the arrays live there, if they fit.
+The order of epoch e depends on the seed and e alone, so that training can go on at any epoch.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+GPU_RESIDENT_BYTES = 8 << 30  # data sets up to this size live on the GPU while training
+
+
+class EpochOrder:
+    """Stands where a loader has its sampler: Lightning tells it the epoch."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+
+class Batches:
+    """An iterable of tuples of tensors: the same rows of each of `tensors` (N, ...).
+
+    shuffle: a new order each epoch, and an incomplete last batch is left out (batch normalisation
+    needs more than one row); without it, the given order and every row.
+    """
+
+    batch_sampler = None  # Lightning looks for it beside `sampler`
+
+    def __init__(self, tensors: Sequence[Tensor], batch_size: int, *, seed: int, shuffle: bool) -> None:
+        self.tensors, self.rows = tuple(tensors), len(tensors[0])
+        self.batch_size = min(batch_size, self.rows)
+        self.seed, self.shuffle = seed, shuffle
+        self.sampler = EpochOrder()
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self.rows, self.batch_size)
+        return whole + (rest > 0 and not self.shuffle)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        for index in self._order().split(self.batch_size)[: len(self)]:
+            yield tuple(tensor[index] for tensor in self.tensors)
+
+    def _order(self) -> Tensor:
+        device = self.tensors[0].device
+        if not self.shuffle:
+            return torch.arange(self.rows, device=device)
+        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.sampler.epoch))
+        return torch.randperm(self.rows, generator=generator).to(device)
+
+
+def on_device(arrays: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
+    """The arrays as tensors; on the GPU when there is one and they fit. On the CPU nothing is copied
+    that can be written to."""
+    home = device if sum(array.nbytes for array in arrays) <= GPU_RESIDENT_BYTES else torch.device("cpu")
+    tensors = [
+        torch.from_numpy(array) if array.flags.writeable else torch.tensor(array) for array in arrays
+    ]
+    return [tensor.to(home) for tensor in tensors]
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Seeds of different epochs, and of neighbouring seeds, that do not meet."""
+    return (seed * 1_000_003 + epoch) % 2**31

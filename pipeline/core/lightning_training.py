@@ -1,0 +1,104 @@
+"""What every Lightning training here shares: the trainer, its precision, checkpoints and history."""
+
+import csv
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import torch
+
+from pipeline.core.artifacts import writing_file
+from pipeline.core.errors import ModelError
+
+
+def trainer(epochs: int, precision: Literal["auto", "float32", "bfloat16"], **options: Any) -> lightning.Trainer:
+    """A quiet trainer on whatever accelerator there is. options: passed to lightning.Trainer."""
+    quiet: dict[str, Any] = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    return lightning.Trainer(
+        **(quiet | options),
+        accelerator="auto",
+        devices=1,
+        precision=_precision(precision),
+        max_epochs=epochs,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+def _precision(wanted: Literal["auto", "float32", "bfloat16"]) -> Literal["32-true", "bf16-mixed"]:
+    """The value "auto" takes bfloat16 where the hardware is faster with it: GPUs since 2020, CPUs with AMX.
+
+    Weights, sums and the optimiser stay float32 in any case. On a CPU without AMX bfloat16 is slower.
+    """
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            native = torch.cpu._is_amx_tile_supported()
+        return "bf16-mixed" if native else "32-true"
+    return "bf16-mixed" if wanted == "bfloat16" else "32-true"
+
+
+class EpochCheckpoint(lightning.Callback):
+    """Everything needed to go on, after each epoch, in one file that is always whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        with writing_file(self.path) as partial:
+            trainer.save_checkpoint(partial)
+
+
+class History(lightning.Callback):
+    """Appends one row an epoch to a CSV file, and drops rows of epochs that are run again.
+
+    metrics: column -> what Lightning calls the metric
+    """
+
+    def __init__(self, path: Path, metrics: Mapping[str, str]) -> None:
+        self.path, self.metrics = path, metrics
+        self.began = 0.0
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self.began = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        epoch, met = trainer.current_epoch, trainer.callback_metrics
+        lines = self.path.read_text().splitlines() if self.path.is_file() else []
+        kept = [line for line in lines[1:] if int(line.split(",")[0]) < epoch]
+        values = [float(met[name]) for name in self.metrics.values()]
+        values.append(time.monotonic() - self.began)
+        row = ",".join([str(epoch), *(f"{value:.6g}" for value in values)])
+        self.path.write_text("\n".join([",".join(["epoch", *self.metrics, "seconds"]), *kept, row]) + "\n")
+
+
+def keep_history(path: Path, folder: Path) -> tuple[list[dict[str, float]], float]:
+    """Leaves history.csv, what `History` wrote without its times: the same training must leave the same files.
+
+    Returns its rows, one an epoch, and the seconds of all epochs, those before an interruption too.
+    """
+    with path.open(newline="") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    if not rows:
+        raise ModelError(f"{path}: no epoch was recorded, so there is no trained network to keep.")
+    seconds = sum(row.pop("seconds") for row in rows)
+    with (folder / "history.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
+    return rows, seconds
+
+
+def device_name(used: lightning.Trainer) -> str:
+    device = used.strategy.root_device
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"{torch.get_num_threads()} CPU threads"

@@ -1,0 +1,45 @@
+"""The deployed network: one ONNX file from counts and baskets to scores."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from pipeline.core.onnx_export import save_without_paths
+from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
+
+if TYPE_CHECKING:
+    from pipeline.tasks.recommendation.data.inputs import Inputs
+
+OPSET = 20
+
+
+def to_onnx(ranker: Ranker, example: "Inputs", path: Path) -> None:
+    """Writes network.onnx with a free number of questions and candidates, weights inside.
+
+    example: inputs of at least two questions; the network must be on the CPU
+    """
+    # A batch of 1 would be taken for a constant.
+    arguments = tuple(
+        torch.from_numpy(array[:2])
+        for array in (example.products, example.features, example.sequence, example.ages)
+    )
+    questions, candidates = torch.export.Dim("questions", min=1), torch.export.Dim("candidates", min=1)
+    program = torch.onnx.export(
+        ranker.eval(),
+        arguments,
+        input_names=["products", "features", "sequence", "ages"],
+        output_names=["scores"],
+        dynamic_shapes={
+            "products": {0: questions, 1: candidates},
+            "features": {0: questions, 1: candidates},
+            "sequence": {0: questions},
+            "ages": {0: questions},
+        },
+        opset_version=OPSET,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    assert program is not None  # dynamo=True returns the program
+    save_without_paths(program.model_proto, path)

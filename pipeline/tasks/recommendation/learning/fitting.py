@@ -1,0 +1,135 @@
+"""Fitting a ranker with Lightning; the same code for the pilots and for `train`."""
+
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipeline.core import lightning_training
+from pipeline.core.batches import Batches, epoch_seed, on_device
+from pipeline.tasks.recommendation.learning.examples import Examples
+from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
+from pipeline.tasks.recommendation.learning.ranking import recall
+from pipeline.tasks.recommendation.parameters import Recipe
+
+SCORING_BATCH = 256  # questions
+MINUS_INFINITY = -1e4  # score of what is no candidate; finite, so that no gradient is NaN
+STATISTICS_ROWS = 1000  # questions whose candidates give mean and standard deviation of the features
+
+
+class Ranking(lightning.LightningModule):
+    """A ranker with its loss (listwise cross-entropy) and optimiser."""
+
+    def __init__(self, ranker: Ranker, recipe: Recipe, seed: int) -> None:
+        super().__init__()
+        self.ranker, self.recipe, self.seed = ranker, recipe, seed
+
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed(epoch_seed(self.seed + 1, self.current_epoch))  # dropout, also after a resume
+
+    def training_step(self, batch: tuple[Tensor, ...], _: int) -> Tensor:
+        products, features, sequence, ages, relevant, bought, _wanted = batch
+        scores = self.ranker(products, features, sequence, ages)
+        scores = scores.masked_fill(products < 0, MINUS_INFINITY)
+        loss = listwise(scores, relevant)
+        if self.recipe.new_weight:
+            new = listwise(scores.masked_fill(bought, MINUS_INFINITY), relevant * ~bought)
+            loss = loss + self.recipe.new_weight * new
+        self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(products))
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, ...], _: int) -> None:
+        products, features, sequence, ages, relevant, _bought, wanted = batch
+        scores = self.ranker(products, features, sequence, ages)
+        scores = scores.masked_fill(products < 0, MINUS_INFINITY)
+        found = recall(scores.float().cpu().numpy(), relevant.cpu().numpy(), wanted.cpu().numpy(), 20)
+        self.log("val_loss", listwise(scores, relevant), batch_size=len(products), prog_bar=True)
+        self.log("val_recall", float(found.mean()), batch_size=len(products), prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        recipe = self.recipe
+        weights = [p for p in self.ranker.parameters() if p.ndim > 1]
+        others = [p for p in self.ranker.parameters() if p.ndim <= 1]
+        groups: list[dict[str, Any]] = [
+            {"params": weights, "weight_decay": recipe.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser,
+            max_lr=recipe.learning_rate,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=recipe.warmup_share,
+            cycle_momentum=False,
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def listwise(scores: Tensor, relevant: Tensor) -> Tensor:
+    """Cross-entropy between the scores' softmax and the relevant candidates, each alike: ListNet's loss
+    (Cao et al. 2007). scores, relevant: (B, C). A question counts by the root of how many are relevant;
+    one without any does not count."""
+    count = relevant.sum(dim=1)
+    loss = -(F.log_softmax(scores, dim=1) * relevant).sum(dim=1) / count.clamp(min=1)
+    weight = count.sqrt()
+    return (loss * weight).sum() / weight.sum().clamp(min=1)
+
+
+def feature_statistics(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each feature, float32 (F,), over candidates of training questions."""
+    rows = np.linspace(0, len(examples) - 1, min(STATISTICS_ROWS, len(examples))).astype(int)
+    values = examples.inputs.features[rows][examples.inputs.products[rows] >= 0]
+    return values.mean(axis=0), values.std(axis=0) + 1e-3
+
+
+def arrays(examples: Examples) -> tuple[np.ndarray, ...]:
+    """What a batch holds, in its order."""
+    made = examples.inputs
+    return (
+        made.products, made.features, made.sequence, made.ages,
+        examples.relevant, made.bought, examples.wanted,
+    )  # fmt: skip
+
+
+def fit(
+    ranker: Ranker,
+    recipe: Recipe,
+    seed: int,
+    train: Examples,
+    val: Examples | None = None,
+    *,
+    resume_from: str | None = None,
+    **trainer_options: Any,
+) -> lightning.Trainer:
+    """Trains `ranker` in place on whatever accelerator there is.
+
+    seed: of order and dropout; resume_from: a checkpoint of an earlier, interrupted call with the same
+    arguments; trainer_options: passed to lightning.Trainer (logger, callbacks, ...)
+    """
+    trainer = lightning_training.trainer(
+        recipe.epochs, recipe.precision, gradient_clip_val=recipe.clip, **trainer_options
+    )
+    device = trainer.strategy.root_device
+    batches = Batches(on_device(arrays(train), device), recipe.batch_size, seed=seed, shuffle=True)
+    val_batches = val and Batches(on_device(arrays(val), device), SCORING_BATCH, seed=seed, shuffle=False)
+    trainer.fit(
+        Ranking(ranker, recipe, seed), batches, val_batches, ckpt_path=resume_from, weights_only=True
+    )
+    return trainer
+
+
+@torch.inference_mode()
+def scores(ranker: Ranker, examples: Examples) -> np.ndarray:
+    """float32 (B, C), computed where the network lies."""
+    ranker.eval()
+    device = next(ranker.parameters()).device
+    made = examples.inputs
+    found = []
+    for start in range(0, len(examples), SCORING_BATCH):
+        part = slice(start, start + SCORING_BATCH)
+        batch = (made.products[part], made.features[part], made.sequence[part], made.ages[part])
+        found.append(ranker(*(torch.from_numpy(array).to(device) for array in batch)).cpu())
+    return torch.cat(found).numpy()

@@ -59,9 +59,7 @@ def on_device(arrays: Sequence[np.ndarray], device: torch.device) -> list[Tensor
     """The arrays as tensors; on the GPU when there is one and they fit. On the CPU nothing is copied
     that can be written to."""
     home = device if sum(array.nbytes for array in arrays) <= GPU_RESIDENT_BYTES else torch.device("cpu")
-    tensors = [
-        torch.from_numpy(array) if array.flags.writeable else torch.tensor(array) for array in arrays
-    ]
+    tensors = [torch.from_numpy(array) if array.flags.writeable else torch.tensor(array) for array in arrays]
     return [tensor.to(home) for tensor in tensors]
 
 

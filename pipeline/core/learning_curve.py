@@ -38,9 +38,7 @@ class LearningCurve:
         return int(np.ceil(np.exp(log_items))) if log_items < np.log(MOST_ITEMS) else None
 
 
-def fit(
-    sizes: np.ndarray, errors: np.ndarray, noise: np.ndarray, *, draws: int, seed: int
-) -> LearningCurve:
+def fit(sizes: np.ndarray, errors: np.ndarray, noise: np.ndarray, *, draws: int, seed: int) -> LearningCurve:
     """sizes: items of each pilot (P,); errors: share wrong in (0, 1] (P,); noise: the standard error
     with which each was measured (P,), for instance sqrt(error * (1 - error) / trials) for a share.
     """

@@ -13,7 +13,9 @@ from pipeline.core.artifacts import writing_file
 from pipeline.core.errors import ModelError
 
 
-def trainer(epochs: int, precision: Literal["auto", "float32", "bfloat16"], **options: Any) -> lightning.Trainer:
+def trainer(
+    epochs: int, precision: Literal["auto", "float32", "bfloat16"], **options: Any
+) -> lightning.Trainer:
     """A quiet trainer on whatever accelerator there is. options: passed to lightning.Trainer."""
     quiet: dict[str, Any] = {
         "logger": False,

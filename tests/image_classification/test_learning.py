@@ -123,7 +123,10 @@ def test_fitting_learns_and_is_the_same_twice_and_after_an_interruption(tmp_path
     checkpoint = tmp_path / "last.ckpt"
     for stop_after in (None, None, 2):
         made = network()
-        callbacks = [lightning_training.EpochCheckpoint(checkpoint), *([Stop(stop_after)] if stop_after else [])]
+        callbacks = [
+            lightning_training.EpochCheckpoint(checkpoint),
+            *([Stop(stop_after)] if stop_after else []),
+        ]
         if stop_after:
             with pytest.raises(Stop.Now):
                 fitting.fit(made, recipe(), 5, train, val, callbacks=callbacks)

@@ -127,11 +127,10 @@ def _customers(questions: Questions) -> CustomerCounts:
     lengths = np.bincount(rows.question, minlength=size)
     last = np.cumsum(lengths) - 1
     first, bought = last + 1 - lengths, lengths > 0
-    baskets = np.zeros(size, dtype=np.float32)
+    baskets = rows.baskets().astype(np.float32)
     first_age, last_age = np.zeros(size, np.float32), np.full(size, LONG_AGO, np.float32)
     store = questions.stores.copy()
     if bought.any():
-        baskets[bought] = rows.ordinal[last[bought]] + 1
         first_age[bought] = questions.day - rows.day[first[bought]]
         last_age[bought] = questions.day - rows.day[last[bought]]
         unsaid = bought & (store < 0)

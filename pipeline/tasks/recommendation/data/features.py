@@ -31,7 +31,7 @@ def compute(
         **_kinds(counts, question, state, products),
         **_item(state, counts, products),
         **_customer(counts, products.shape),
-        **_others(state, questions, candidates, products, keys, retrieval),
+        **_others(state, questions, candidates, products, retrieval),
         **_basket(state, questions, products, question, keys),
     }
     real = candidates.products >= 0
@@ -155,7 +155,6 @@ def _others(
     questions: Questions,
     candidates: Candidates,
     products: np.ndarray,
-    keys: np.ndarray,
     retrieval: Retrieval,
 ) -> Columns:
     """What similar products and similar customers say."""
@@ -165,9 +164,8 @@ def _others(
     others = tifu.neighbours(own, questions.customers, state.pool, retrieval.neighbours)
 
     def of(matrix: "csr_matrix") -> np.ndarray:  # type: ignore[name-defined] # noqa: F821
-        matrix.sort_indices()
-        rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-        return taken(matrix.data, find(rows * state.products + matrix.indices, keys), 0)
+        found: np.ndarray = matrix.toarray()[np.arange(len(questions))[:, None], products]
+        return found
 
     mine, theirs = of(own), of(others)
     return {

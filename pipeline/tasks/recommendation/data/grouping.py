@@ -38,12 +38,26 @@ class Groups:
 
 
 def group(keys: np.ndarray) -> Groups:
-    """keys: int64 (N,), in any order."""
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
+    """keys: int64 (N,), >= 0, in any order."""
+    ordered, order = _sorted(keys)
     first = np.flatnonzero(np.diff(ordered, prepend=-1)) if len(keys) else np.empty(0, dtype=np.int64)
     last = np.append(first[1:], len(keys)) - 1 if len(keys) else first
     return Groups(ordered[first], order, first, last)
+
+
+def _sorted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """keys in rising order, and the stable order that sorts them.
+
+    Each key and its place are packed into one number: sorting numbers is several times faster than
+    a stable argsort.
+    """
+    bits = np.int64(max(1, int(len(keys)).bit_length()))
+    if len(keys) and int(keys.max()) >> int(63 - bits):
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
+    packed = (keys.astype(np.int64) << bits) | np.arange(len(keys), dtype=np.int64)
+    packed.sort()
+    return packed >> bits, packed & ((np.int64(1) << bits) - 1)
 
 
 def find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -30,6 +30,14 @@ class Rows:
     quantity: np.ndarray
     store: np.ndarray
 
+    def baskets(self) -> np.ndarray:
+        """int64 (questions,): how many baskets there are of each."""
+        last = np.cumsum(np.bincount(self.question, minlength=self.questions)) - 1
+        if not len(self.ordinal):
+            return np.zeros(self.questions, dtype=np.int64)
+        there = np.diff(last, prepend=-1) > 0
+        return np.where(there, self.ordinal[np.maximum(last, 0)] + 1, 0).astype(np.int64)
+
 
 @dataclass(frozen=True)
 class Histories:

@@ -104,10 +104,10 @@ def _repeat_rate(customer: np.ndarray, product: np.ndarray, products: int) -> np
 def _gaps(customer: np.ndarray, thing: np.ndarray, day: np.ndarray, things: int) -> np.ndarray:
     """Geometric mean of the days between two purchases of a thing by a customer, shrunk towards that of all."""
     groups = group(customer.astype(np.int64) * things + thing)
-    days, owner = day[groups.order], customer.astype(np.int64)[groups.order] * things + thing[groups.order]
-    between = (owner[1:] == owner[:-1]) & (days[1:] > days[:-1])
-    gaps, of = np.log(days[1:] - days[:-1], where=between, out=np.zeros(len(between)))[between], owner[1:]
-    of = of[between] % things
+    elapsed = np.diff(day[groups.order], prepend=0)
+    elapsed[groups.first] = 0
+    repeated = elapsed > 0
+    gaps, of = np.log(elapsed[repeated]), thing[groups.order[repeated]]
     overall = gaps.mean() if len(gaps) else np.log(WEEK)
     sums, counts = np.bincount(of, gaps, things), np.bincount(of, minlength=things)
     return np.exp((sums + PRIOR * overall) / (counts + PRIOR)).astype(np.float32)

@@ -49,8 +49,7 @@ def vectors(rows: Rows, products: int) -> "csr_matrix":
     """One vector a question, sparse (questions, products)."""
     from scipy.sparse import csr_matrix
 
-    baskets = np.zeros(rows.questions, dtype=np.int64)
-    np.maximum.at(baskets, rows.question, rows.ordinal + 1)
+    baskets = rows.baskets()
     size = np.maximum(-(-baskets // GROUPS), 1)
     groups = np.maximum(-(-baskets // size), 1)
     lag = baskets[rows.question] - 1 - rows.ordinal

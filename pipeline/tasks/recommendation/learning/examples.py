@@ -6,7 +6,9 @@ questions are asked once more with a part of that basket as the live one (the re
 with the customer hidden as well, so that the network knows both situations from training.
 """
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -104,11 +106,11 @@ def at(past: Past, day: int, targets: Targets, live: Sequence[np.ndarray] | None
     """The examples of one origin. live: products of each live basket, taken out of the targets already."""
     current = past.state(day)
     ends = past.histories.ends(day)
-    pieces = [
-        _batch(past, current, ends, day, targets, live, slice(start, start + BATCH))
-        for start in range(0, len(targets.customers), BATCH)
-    ]
-    return _joined(pieces)
+    parts = [slice(start, start + BATCH) for start in range(0, len(targets.customers), BATCH)]
+    # NumPy and SciPy let go of the interpreter while they compute: threads use the other cores.
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        pieces = threads.map(lambda part: _batch(past, current, ends, day, targets, live, part), parts)
+        return _joined(list(pieces))
 
 
 def hidden(targets: Targets) -> Targets:
@@ -143,15 +145,13 @@ def _batch(
     new = wanted[~np.isin(wanted, before)]
     keys = np.arange(len(customers))[:, None] * size + computed.products
     relevant = np.isin(keys, wanted) & (computed.products >= 0)
-    baskets = np.zeros(len(customers), dtype=np.int64)
-    np.maximum.at(baskets, rows.question, rows.ordinal + 1)
     return Examples(
         inputs=computed,
         relevant=relevant.astype(np.float32),
         wanted=np.array([len(basket) for basket in products]),
         wanted_new=np.bincount(new // size, minlength=len(customers)),
         customers=customers,
-        baskets=baskets,
+        baskets=rows.baskets(),
     )
 
 
@@ -161,7 +161,8 @@ def _joined(pieces: Sequence[Examples]) -> Examples:
     arrays = {name: np.concatenate([getattr(piece.inputs, name) for piece in pieces]) for name in names}
     rest = ("relevant", "wanted", "wanted_new", "customers", "baskets")
     return Examples(
-        replace(first, **arrays), *(np.concatenate([getattr(piece, name) for piece in pieces]) for name in rest)
+        replace(first, **arrays),
+        *(np.concatenate([getattr(piece, name) for piece in pieces]) for name in rest),
     )
 
 

@@ -115,9 +115,7 @@ def fit(
     device = trainer.strategy.root_device
     batches = Batches(on_device(arrays(train), device), recipe.batch_size, seed=seed, shuffle=True)
     val_batches = val and Batches(on_device(arrays(val), device), SCORING_BATCH, seed=seed, shuffle=False)
-    trainer.fit(
-        Ranking(ranker, recipe, seed), batches, val_batches, ckpt_path=resume_from, weights_only=True
-    )
+    trainer.fit(Ranking(ranker, recipe, seed), batches, val_batches, ckpt_path=resume_from, weights_only=True)
     return trainer
 
 

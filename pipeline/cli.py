@@ -8,12 +8,14 @@ import socket
 import sys
 from pathlib import Path
 
-from pipeline.core import parameters, quiet, verdict
+from pipeline import tasks
+from pipeline.core import new_project, parameters, quiet, verdict
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import FullcycleError, ModelError, ParameterError, ServiceError
 from pipeline.core.paths import Paths
 
 HOST = "127.0.0.1"
+LIKE = "retail"
 
 
 def main() -> None:
@@ -28,15 +30,49 @@ def main() -> None:
     serve.add_argument("project", help="a project of params.yaml")
     serve.add_argument("--host", default=HOST, help=f"address to listen on ({HOST})")
     serve.add_argument("--port", type=int, default=3000, help="port to listen on (3000)")
+    new = verbs.add_parser("new", help="make a project of your own data: a section of params.yaml")
+    new.add_argument("name", help="how the project is to be called")
+    new.add_argument("--like", default=LIKE, help=f"project whose other values it takes over ({LIKE})")
+    for task in tasks.names():
+        if tasks.has(task, "new"):
+            tasks.module(task, "new").add_arguments(new)
     arguments = parser.parse_args()
     try:
-        if arguments.verb == "verdict":
+        if arguments.verb == "new":
+            make_project(arguments)
+        elif arguments.verb == "verdict":
             show_verdicts(_projects(arguments), as_json=arguments.json)
         else:
             serve_champion(arguments.project, arguments.host, arguments.port)
     except FullcycleError as error:
         print(f"fullcycle {arguments.verb}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def make_project(arguments: argparse.Namespace) -> None:
+    """Appends a project to params.yaml and says what it was made of, and what to do next."""
+    path = Path("params.yaml")
+    new_project.refuse_bad_name(path, arguments.name)
+    known = parameters.read(path)
+    if arguments.like not in known:
+        raise ParameterError(
+            f"no project {arguments.like!r} in params.yaml to be like. There are: {', '.join(known)}."
+        )
+    shipped = known[arguments.like]
+    if not tasks.has(shipped["task"], "new"):
+        raise ParameterError(
+            f"a project like {arguments.like!r} cannot be made by a command: copy its section of params.yaml."
+        )
+    paths = Paths(root=Path.cwd(), project=arguments.name)
+    changes, told = tasks.module(shipped["task"], "new").changes(arguments, shipped, paths)
+    new_project.append(path, arguments.name, arguments.like, changes)
+    print(f"{arguments.name}: {told[0]}.")
+    for line in told[1:]:
+        print(f"  {line}")
+    print(
+        f"  params.yaml has the project; its goals and resources are those of {arguments.like}: look at them."
+    )
+    print(f"  Then: dvc repro review@{arguments.name}")
 
 
 def _projects(arguments: argparse.Namespace) -> list[str]:

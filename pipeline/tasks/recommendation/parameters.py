@@ -77,8 +77,8 @@ class Collect(Strict):
         names = [source.name for source in self.sources]
         if len(set(names)) != len(names):
             raise ValueError(f"sources must differ from each other, given {names}")
-        if not any(source.table == "events" and source.event == "purchase" for source in self.sources):
-            raise ValueError("one source at least must be of `table: events` with `event: purchase`")
+        if not any(s.table == "events" and "purchase" in s.found_kinds for s in self.sources):
+            raise ValueError("one source at least must be of `table: events` and hold purchases")
         weeks = [s.name for s in self.sources if s.table in ("events", "promotions") and s.columns.week]
         if weeks and self.first_week is None:
             raise ValueError(f"first_week says when week 1 begins; {', '.join(weeks)} number their weeks")

@@ -34,13 +34,33 @@ class EventColumns(Strict):
     campaign: str | None
 
 
+class Kinds(Strict):
+    """A column that says what kind of event a row is; values: its spelling of each kind."""
+
+    column: str
+    values: dict[str, EventKind] = Field(min_length=1)
+
+
 class Events(Reading):
-    """event: of all rows. resolution: `day` for dates without a time of day, which are local dates."""
+    """event: of all rows; or kinds: a column says it. resolution: `day` for dates without a time of day,
+    which are local dates."""
 
     table: Literal["events"]
-    event: EventKind
+    event: EventKind | None
+    kinds: Kinds | None
     resolution: Literal["second", "day"]
     columns: EventColumns
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Events":
+        if (self.event is None) == (self.kinds is None):
+            raise ValueError("events need either `event` or `kinds`, the other null")
+        return self
+
+    @property
+    def found_kinds(self) -> set[str]:
+        """Every kind of event that the source may hold."""
+        return {self.event} if self.event else set(self.kinds.values.values()) if self.kinds else set()
 
 
 class ProductColumns(Strict):

@@ -55,8 +55,8 @@ def purchases(collected: Path, labelled: Path, period: Period, split: Split) -> 
 
     unlisted, unknown_customer: not in the tables that say who and what there is
     out_of_order: earlier than the row before; outside: of the declared period
-    repeated: product and basket of the row before; other_customer, other_store: same basket as the row
-    before, but another; earlier_part: belongs to an earlier part (train, val, test) than the row before
+    repeated: product, basket and customer of the row before; other_store: of the same basket as the row
+    before, but in another store; earlier_part: of an earlier part (train, val, test) than the row before
     """
     table = tables.read(labelled / tables.PURCHASES)
     products = tables.read(labelled / tables.PRODUCTS, ["product"])["product"].combine_chunks()
@@ -64,7 +64,7 @@ def purchases(collected: Path, labelled: Path, period: Period, split: Split) -> 
     time, day = seconds(table["time"]), day_numbers(table["time"])
     customer, store, product = (codes(table[name]) for name in ("customer", "store", "product"))
     named = np.asarray(pc.is_valid(table["basket"]))
-    same_basket = _as_before(codes(table["basket"])) & _as_before(time) & named
+    same_basket = _as_before(codes(table["basket"])) & _as_before(customer) & _as_before(time) & named
     cuts = [(cut - EPOCH).days for cut in (split.val_from, split.test_from)]
     part = np.searchsorted(cuts, day, side="right")
     return _frame(
@@ -76,17 +76,19 @@ def purchases(collected: Path, labelled: Path, period: Period, split: Split) -> 
         unknown_customer=pc.invert(pc.is_in(table["customer"], customers)),
         out_of_order=_falls(time),
         outside=(day < (period.first - EPOCH).days) | (day >= (period.end - EPOCH).days),
-        repeated=same_basket & _as_before(product) & _as_before(customer),
-        other_customer=same_basket & ~_as_before(customer),
+        repeated=same_basket & _as_before(product),
         other_store=same_basket & ~_as_before(store),
         earlier_part=_falls(part),
     )
 
 
-def days(rows: "pd.DataFrame", period: Period) -> "pd.DataFrame":
-    """One row a day of the period: purchases, and how many days in a row there were none (0 if some)."""
+def days(day: np.ndarray, period: Period) -> "pd.DataFrame":
+    """One row a day of the period: purchases, and how many days in a row there were none (0 if some).
+
+    day: int64 (N,) of each purchase, days since 1970-01-01
+    """
     first, end = ((day - EPOCH).days for day in (period.first, period.end))
-    counts = np.bincount(np.clip(rows["day"].to_numpy() - first, 0, end - first - 1), minlength=end - first)
+    counts = np.bincount(np.clip(day - first, 0, end - first - 1), minlength=end - first)
     number = np.arange(len(counts))
     last = np.maximum.accumulate(np.where(counts > 0, number, -1))
     return _frame(purchases=counts, without_purchases=number - last)

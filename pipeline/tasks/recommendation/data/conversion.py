@@ -36,7 +36,9 @@ class Opened:
     def wanted(self) -> list[str]:
         """Every column of the source that params.yaml names, once."""
         named = [c for name in type(self.source.columns).model_fields for c in self.named(name)]
-        return list(dict.fromkeys([*named, *getattr(self.source, "attributes", ())]))
+        kinds = getattr(self.source, "kinds", None)
+        others = [*getattr(self.source, "attributes", ()), *([kinds.column] if kinds else [])]
+        return list(dict.fromkeys([*named, *others]))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Batches of about tables.ROWS rows of the wanted columns."""

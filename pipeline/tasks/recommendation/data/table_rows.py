@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.core.errors import SourceError
 from pipeline.tasks.recommendation.data import columns, tables
 from pipeline.tasks.recommendation.data.conversion import Batch, week_start
 from pipeline.tasks.recommendation.data.tables import IdTypes
@@ -19,7 +20,7 @@ def events(batch: Batch, first_row: int, collect: Collect) -> pa.Table:
     found: dict[str, pa.Array] = {
         "source": batch.name(source.name),
         "source_index": np.arange(first_row, first_row + len(batch)),
-        "kind": batch.name(source.event),
+        "kind": batch.name(source.event) if source.event else _kinds(batch),
         "time": _time(batch, collect),
         "week": batch.whole("week"),
         "quantity": batch.figures("quantity", missing=1.0),
@@ -28,6 +29,20 @@ def events(batch: Batch, first_row: int, collect: Collect) -> pa.Table:
     }
     found |= {entity: batch.ids(entity) for entity in tables.ENTITIES}
     return _as(tables.events(batch.id_types), found)
+
+
+def _kinds(batch: Batch) -> pa.Array:
+    kinds = batch.opened.source.kinds
+    where = batch.opened.where(kinds.column)
+    said = columns.texts(batch.batch.column(kinds.column), where)
+    place = pc.index_in(said, pa.array(list(kinds.values), pa.string()))
+    unknown = said.filter(pc.is_null(place))
+    if len(unknown):
+        raise SourceError(
+            f"{where} says {unknown[0].as_py()!r}, which is not among kinds.values "
+            f"({', '.join(kinds.values)}) in params.yaml. Say there which kind of event it is."
+        )
+    return pa.array(list(kinds.values.values())).take(place).dictionary_encode()
 
 
 def _time(batch: Batch, collect: Collect) -> pa.Array:

@@ -97,9 +97,10 @@ class Batch:
     def flags(self, name: str, none: Sequence[str]) -> pa.Array:
         """True where there is a value, and not one of `none`."""
         for column, where in self.raw(name):
-            texts = convert.texts(column, where)
-            there = pc.invert(pc.is_in(texts, pa.array(none, pa.string())))
-            return pc.and_(there, pc.is_valid(texts))
+            encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+            texts = convert.texts(encoded.dictionary, where)
+            there = pc.and_(pc.is_valid(texts), pc.invert(pc.is_in(texts, pa.array(none, pa.string()))))
+            return pc.fill_null(there.take(encoded.indices), False)
         return self.constant(False, pa.bool_())
 
     def nulls(self, kind: pa.DataType) -> pa.Array:

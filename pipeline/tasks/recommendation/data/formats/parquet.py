@@ -15,5 +15,7 @@ def column_types(path: Path) -> dict[str, pa.DataType]:
 
 
 def batches(path: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(path) as file:
+    """Text comes as dictionaries where the file keeps it so, which is several times as fast."""
+    texts = [name for name, kind in column_types(path).items() if pa.types.is_string(kind)]
+    with pq.ParquetFile(path, read_dictionary=texts) as file:
         yield from file.iter_batches(batch_size=rows, columns=columns)

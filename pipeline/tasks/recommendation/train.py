@@ -78,6 +78,7 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
             "features": list(training.inputs.names),
             "network": params.network.model_dump(mode="json"),
             "clock": params.clock,
+            "timezone": context.params.collect.timezone.local,
             "parameter_count": parameter_count,
             "mflop_per_question": checked["mflop_per_question"],
             "val_recall_at_20": val_recall,

@@ -21,11 +21,14 @@ NONE = np.int32(-1)
 @dataclass(frozen=True)
 class Candidates:
     """products: int32 (B, C), -1 where there are fewer, each once a question; bought: bool (B, C);
-    similarity: float32 (B, M) what the item similarity says of its M items for each question"""
+    similarity: float32 (B, M) what the item similarity says of its M items for each question;
+    lift_keys, lifts: as from `basket_lifts`"""
 
     products: np.ndarray
     bought: np.ndarray
     similarity: np.ndarray
+    lift_keys: np.ndarray
+    lifts: np.ndarray
 
 
 def find(state: State, questions: Questions, counts: Counts, retrieval: Retrieval) -> Candidates:
@@ -33,17 +36,14 @@ def find(state: State, questions: Questions, counts: Counts, retrieval: Retrieva
     own = counts.product
     live = np.sort(questions.basket_question * products + questions.basket_product)
 
-    owned = np.zeros((size, len(state.similarity.items)), dtype=np.float32)
-    slot = state.similarity.slots[own.product]
-    owned[own.question[slot >= 0], slot[slot >= 0]] = 1
-    similarity = owned @ state.similarity.ease
-
+    owned, similarity = _similarity(state, counts, size)
+    lift_keys, lifts = basket_lifts(state, questions)
     repeats = _repeats(counts, size, retrieval.repeats)
     new = [
         _similar(state, similarity, owned, retrieval.similar),
         _affine(state, counts, size, retrieval.affine),
         np.broadcast_to(state.items.best_sellers[: retrieval.popular], (size, retrieval.popular)),
-        _together(state, questions, size, retrieval.together),
+        _together(state, lift_keys, lifts, size, retrieval.together),
     ]
     unseen = np.concatenate(new, axis=1)
     keys = np.arange(size)[:, None] * products + unseen
@@ -56,7 +56,24 @@ def find(state: State, questions: Questions, counts: Counts, retrieval: Retrieva
         found = np.where(np.isin(keys, live) & (found >= 0), NONE, found)
     bought = np.zeros(found.shape, dtype=bool)
     bought[:, : repeats.shape[1]] = True
-    return Candidates(found, bought & (found >= 0), similarity)
+    return Candidates(found, bought & (found >= 0), similarity, lift_keys, lifts)
+
+
+def _similarity(state: State, counts: Counts, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """bool (B, M): which of the M items each customer bought; float32 (B, M): what that says of each.
+
+    A sparse product sums in the same order whatever the number of questions; a dense one does not.
+    """
+    from scipy.sparse import csr_matrix
+
+    own, items = counts.product, len(state.similarity.items)
+    slot = state.similarity.slots[own.product]
+    question, slot = own.question[slot >= 0], slot[slot >= 0]
+    start = np.searchsorted(question, np.arange(size + 1))
+    bought = csr_matrix((np.ones(len(slot), dtype=np.float32), slot, start), shape=(size, items))
+    owned = np.zeros((size, items), dtype=bool)
+    owned[question, slot] = True
+    return owned, bought @ state.similarity.ease
 
 
 def _repeats(counts: Counts, size: int, wanted: int) -> np.ndarray:
@@ -77,7 +94,7 @@ def _repeats(counts: Counts, size: int, wanted: int) -> np.ndarray:
 
 def _similar(state: State, similarity: np.ndarray, owned: np.ndarray, wanted: int) -> np.ndarray:
     wanted = min(wanted, similarity.shape[1] - 1)
-    best = np.argpartition(np.where(owned > 0, np.inf, -similarity), wanted, axis=1)[:, :wanted]
+    best = np.argpartition(np.where(owned, np.inf, -similarity), wanted, axis=1)[:, :wanted]
     return state.similarity.items[best]
 
 
@@ -101,10 +118,9 @@ def _affine(state: State, counts: Counts, size: int, wanted: int) -> np.ndarray:
     return np.where(np.take_along_axis(promise, best_places, axis=1) > 0, chosen, NONE)
 
 
-def _together(state: State, questions: Questions, size: int, wanted: int) -> np.ndarray:
-    """What goes with the live basket."""
+def _together(state: State, keys: np.ndarray, lifts: np.ndarray, size: int, wanted: int) -> np.ndarray:
+    """What goes with the live basket. keys, lifts: as from `basket_lifts`."""
     found = np.full((size, wanted), NONE)
-    keys, lifts = basket_lifts(state, questions)
     question = keys // state.products
     ranks = rank_in_group(question, lifts)
     best = ranks < wanted
@@ -114,6 +130,8 @@ def _together(state: State, questions: Questions, size: int, wanted: int) -> np.
 
 def basket_lifts(state: State, questions: Questions) -> tuple[np.ndarray, np.ndarray]:
     """keys: int64 rising, question * P + product; float32: the sum of the lifts from its live basket."""
+    if not len(questions.basket_product):
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
     slot = state.similarity.slots[questions.basket_product]
     known = slot >= 0
     partners = state.similarity.together[slot[known]]

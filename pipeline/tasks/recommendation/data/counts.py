@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.tasks.recommendation.data.dataset import Catalogue
+from pipeline.tasks.recommendation.data.dataset import CODES, Catalogue
 from pipeline.tasks.recommendation.data.grouping import Groups, group
 from pipeline.tasks.recommendation.data.histories import Rows
 
@@ -113,12 +113,11 @@ def count(questions: Questions, catalogue: Catalogue) -> Counts:
     customer.variety[:] = np.bincount(product.question, minlength=rows.questions) / np.maximum(
         np.bincount(rows.question, minlength=rows.questions), 1
     )
-    codes = catalogue.codes
     return Counts(
         customer=customer,
         product=product,
-        type=_kinds(product, codes[:, 0]),
-        category=_kinds(product, codes[:, 1]),
+        type=_kinds(product, catalogue, "type"),
+        category=_kinds(product, catalogue, "category"),
     )
 
 
@@ -180,9 +179,9 @@ def _products(rows: Rows, age: np.ndarray, lag: np.ndarray, products: int) -> Pr
     )
 
 
-def _kinds(product: ProductCounts, codes: np.ndarray) -> KindCounts:
-    """codes: int32 (P,), 0 is no kind."""
-    size = int(codes.max()) + 1
+def _kinds(product: ProductCounts, catalogue: Catalogue, name: str) -> KindCounts:
+    """name: one of CODES; a code of 0 is a kind of its own here, of the products without one."""
+    codes, size = catalogue.codes[:, CODES.index(name)], len(catalogue.vocabularies[name])
     groups = group(product.question * size + codes[product.product])
     columns = np.column_stack([product.decayed[:, 1:], product.count, np.ones_like(product.count)])
     sums = groups.sums(columns)

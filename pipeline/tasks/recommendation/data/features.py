@@ -7,7 +7,7 @@ something is and end at DUE_MAX.
 import numpy as np
 
 from pipeline.tasks.recommendation.data import tifu
-from pipeline.tasks.recommendation.data.candidates import Candidates, basket_lifts
+from pipeline.tasks.recommendation.data.candidates import Candidates
 from pipeline.tasks.recommendation.data.counts import LONG_AGO, LONG_LAG, Counts, Questions
 from pipeline.tasks.recommendation.data.grouping import find, taken
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
@@ -31,8 +31,8 @@ def compute(
         **_kinds(counts, question, state, products),
         **_item(state, counts, products),
         **_customer(counts, products.shape),
-        **_others(state, questions, candidates, products, retrieval),
-        **_basket(state, questions, products, question, keys),
+        **_others(state, questions, counts, candidates, products, keys, retrieval),
+        **_basket(state, questions, candidates, products, question, keys),
     }
     real = candidates.products >= 0
     return {name: np.where(real, values, 0).astype(np.float32) for name, values in columns.items()}
@@ -153,21 +153,19 @@ def _customer(counts: Counts, shape: tuple[int, ...]) -> Columns:
 def _others(
     state: State,
     questions: Questions,
+    counts: Counts,
     candidates: Candidates,
     products: np.ndarray,
+    keys: np.ndarray,
     retrieval: Retrieval,
 ) -> Columns:
     """What similar products and similar customers say."""
     slot = state.similarity.slots[products]
     ease = np.take_along_axis(candidates.similarity, np.maximum(slot, 0), axis=1)
-    own = tifu.vectors(questions.rows, state.products)
-    others = tifu.neighbours(own, questions.customers, state.pool, retrieval.neighbours)
-
-    def of(matrix: "csr_matrix") -> np.ndarray:  # type: ignore[name-defined] # noqa: F821
-        found: np.ndarray = matrix.toarray()[np.arange(len(questions))[:, None], products]
-        return found
-
-    mine, theirs = of(own), of(others)
+    own = tifu.vectors(questions.rows, state.products, counts.product.groups)
+    nearest = tifu.nearest(own, questions.customers, state.pool, retrieval.neighbours)
+    theirs = tifu.mean_at(nearest, products, state.pool)
+    mine = taken(own.data, counts.product.groups.find(keys), 0)
     return {
         "similarity": np.where(slot >= 0, 10 * ease, 0),
         "frequency": np.log(mine + 1e-4),
@@ -177,13 +175,16 @@ def _others(
 
 
 def _basket(
-    state: State, questions: Questions, products: np.ndarray, question: np.ndarray, keys: np.ndarray
+    state: State,
+    questions: Questions,
+    candidates: Candidates,
+    products: np.ndarray,
+    question: np.ndarray,
+    keys: np.ndarray,
 ) -> Columns:
     """The live basket; all 0 when there is none."""
-    lift_keys, lifts = basket_lifts(state, questions)
-    lift = taken(lifts, find(lift_keys, keys), 0)
-    types = state.catalogue.codes[:, 0]
-    size = int(types.max()) + 1
+    lift = taken(candidates.lifts, find(candidates.lift_keys, keys), 0)
+    types, size = state.catalogue.codes[:, 0], len(state.catalogue.vocabularies["type"])
     held = types[questions.basket_product]
     held_keys = np.unique((questions.basket_question * size + held)[held > 0])
     same_type = find(held_keys, question.astype(np.int64) * size + types[products]) >= 0

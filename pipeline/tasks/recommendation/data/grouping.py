@@ -51,7 +51,7 @@ def _sorted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Each key and its place are packed into one number: sorting numbers is several times faster than
     a stable argsort.
     """
-    bits = np.int64(max(1, int(len(keys)).bit_length()))
+    bits = np.int64(max(1, len(keys).bit_length()))
     if len(keys) and int(keys.max()) >> int(63 - bits):
         order = np.argsort(keys, kind="stable")
         return keys[order], order
@@ -69,10 +69,8 @@ def find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def taken(values: np.ndarray, places: np.ndarray, otherwise: float) -> np.ndarray:
-    """float32: values[places], and `otherwise` where the place is -1."""
-    if not len(values):
-        return np.full(places.shape, otherwise, dtype=np.float32)
-    return np.where(places >= 0, values[places], otherwise).astype(np.float32)
+    """float32: values[places], and `otherwise` where the place is -1, which is the end of an array."""
+    return np.append(values, np.float32(otherwise)).astype(np.float32, copy=False)[places]
 
 
 def slices(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

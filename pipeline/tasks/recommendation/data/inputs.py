@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.tasks.recommendation.data import candidates, counts, features
-from pipeline.tasks.recommendation.data.counts import Questions
+from pipeline.tasks.recommendation.data.counts import Counts, Questions
 from pipeline.tasks.recommendation.data.histories import Rows
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import State
@@ -28,7 +28,11 @@ class Inputs:
 
 
 def compute(state: State, questions: Questions, retrieval: Retrieval) -> Inputs:
-    counted = counts.count(questions, state.catalogue)
+    return of_counts(state, questions, counts.count(questions, state.catalogue), retrieval)
+
+
+def of_counts(state: State, questions: Questions, counted: Counts, retrieval: Retrieval) -> Inputs:
+    """The same from the questions' counts, where they are at hand already."""
     found = candidates.find(state, questions, counted, retrieval)
     columns = features.compute(state, questions, counted, found, retrieval)
     sequence, ages = _sequence(

@@ -1,0 +1,255 @@
+"""Recommendations in real time: a model package with its state, and what happens while it answers.
+
+What is known of all customers together (popularity, which products go together, customers to compare
+with) is that of the state; each customer's own history goes on with his live events.
+
+The clock stands in model.json. `wall`: today is today, in the shop's time zone. `data`: today is the day
+after the state's last one, for data that ended long ago; live purchases count as of that day.
+"""
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from pipeline.core import model_package
+from pipeline.core.artifacts import read_json
+from pipeline.core.errors import ModelError
+from pipeline.tasks.recommendation.data import network, notes, ranking, state
+from pipeline.tasks.recommendation.data.asking import Answer, Ask, Basket, Event, Id, Item
+from pipeline.tasks.recommendation.data.best_sellers import BestSellers
+from pipeline.tasks.recommendation.data.counts import LONG_AGO, Questions
+from pipeline.tasks.recommendation.data.ids import Ids
+from pipeline.tasks.recommendation.data.live import Doings, LiveEvents, overlaid
+from pipeline.tasks.recommendation.data.product_search import ProductSearch
+from pipeline.tasks.recommendation.data.ranking import List, Wish
+from pipeline.tasks.recommendation.data.reasons import Reasons
+from pipeline.tasks.recommendation.data.retrieval import Retrieval
+
+PART = 32  # questions answered together by one thread
+NETWORK, POPULARITY = "network", "popularity"
+EPOCH = date(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """An ask in places of the catalogue, -1 for what is unknown or not said."""
+
+    ask: Ask
+    customer: int
+    store: int
+    basket: list[int]
+    live: Doings
+    has_history: bool
+    wish: Wish
+    notes: tuple[str, ...]
+
+
+class Recommender:
+    """Its methods may be called by many threads."""
+
+    def __init__(self, package: Path) -> None:
+        """package: a verified model package whose state was added (state.add_to_package)."""
+        if not (package / state.FOLDER / state.DESCRIPTION).is_file():
+            raise ModelError(
+                f"{package}: there is no {state.FOLDER}/ in this package, so it cannot answer. "
+                "The stage `deploy` adds it."
+            )
+        description = read_json(package / model_package.DESCRIPTION)
+        self.name: str = description["project"]
+        self.version = ""
+        self.sha256: str = description["files"][model_package.NETWORK]
+        self._clock: str = description["clock"]
+        self._retrieval = Retrieval(**description["retrieval"])
+        self._state = state.read(package / state.FOLDER)
+        catalogue = self._state.catalogue
+        # One thread a question: many are answered at once.
+        self._network = network.load(package, catalogue, threads=1)
+        self._products, self._customers = Ids(catalogue.product_ids), Ids(catalogue.customer_ids)
+        self._stores = Ids(catalogue.store_ids)
+        self._sellers = BestSellers(self._state.items)
+        self._reasons = Reasons(self._state)
+        self._search = ProductSearch(catalogue.names, self._sellers.share)
+        self._live = LiveEvents(self._products, ZoneInfo(description["timezone"]), self._state.day)
+        self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+        self.attributes: Mapping[str, tuple[str, ...]] = {
+            name: values[1:] for name, values in catalogue.attributes.items()
+        }
+        self._warm_up()
+
+    @property
+    def stores(self) -> Collection[Id]:
+        return self._stores.values
+
+    def recommend(self, asks: Sequence[Ask], now: datetime | None = None) -> list[Answer]:
+        """One answer an ask. now: with a time zone; None is this moment."""
+        moment = now or datetime.now(UTC)
+        day = self._today(moment)
+        resolved = [self._resolved(ask, moment) for ask in asks]
+        by_network = [i for i, one in enumerate(resolved) if one.has_history or one.basket]
+        answers: list[Answer | None] = [None] * len(asks)
+        for i in set(range(len(asks))).difference(by_network):
+            answers[i] = self._popular(resolved[i])
+        parts = [by_network[start : start + PART] for start in range(0, len(by_network), PART)]
+        # One part is answered by the thread that asks: handing it over costs more.
+        over = map if len(parts) < 2 else self._threads.map
+        for part, made in zip(
+            parts, over(lambda part: self._ranked([resolved[i] for i in part], day), parts), strict=True
+        ):
+            for i, answer in zip(part, made, strict=True):
+                answers[i] = answer
+        return [answer for answer in answers if answer is not None]
+
+    def add_events(self, events: Sequence[Event]) -> None:
+        self._live.add(events)
+
+    def history(self, customer: Id) -> list[Basket]:
+        """A customer's baskets, the newest first."""
+        rows = overlaid(
+            self._state.histories.rows(np.array([self._customers.place(customer)])),
+            [self._live.of(customer)],
+            self._today(datetime.now(UTC)),
+        )
+        begins = np.flatnonzero(np.diff(rows.ordinal, prepend=-1))
+        baskets: list[Basket] = []
+        for start, end in pairwise([*begins.tolist(), len(rows.ordinal)]):
+            day = (EPOCH + timedelta(days=int(rows.day[start]))).isoformat()
+            places, pieces = rows.product[start:end].tolist(), rows.quantity[start:end].tolist()
+            baskets.append(
+                {
+                    "day": day,
+                    "items": [
+                        {**self._named(place), "quantity": pieces[i]}  # type: ignore[typeddict-item]
+                        for i, place in enumerate(places)
+                    ],
+                }
+            )
+        return baskets[::-1]
+
+    def customers(self, count: int) -> list[Id]:
+        """Some customers with purchases, spread over all."""
+        bought = np.flatnonzero(np.diff(self._state.histories.start))
+        chosen = bought[np.unique(np.linspace(0, len(bought) - 1, min(count, len(bought))).astype(int))]
+        return [self._customers.values[place] for place in chosen]
+
+    def search(self, text: str, count: int) -> list[dict[str, Any]]:
+        """Products by words of the name, or by id; what sells better comes first."""
+        exact = self._products.place(text)
+        found = [exact] if exact >= 0 else []
+        found += [place for place in self._search.find(text, count) if place != exact]
+        return [self._named(place) for place in found[:count]]
+
+    def has_product(self, id_: Id, /) -> bool:
+        return self._products.place(id_) >= 0
+
+    def has_customer(self, id_: Id, /) -> bool:
+        return self._customers.place(id_) >= 0 or len(self._live.of(id_).product) > 0
+
+    def _today(self, moment: datetime) -> int:
+        if self._clock == "data":
+            return self._state.day
+        return max(self._state.day, self._live.local_day(moment))
+
+    def _resolved(self, ask: Ask, moment: datetime) -> Resolved:
+        customer = -1 if ask.customer is None else self._customers.place(ask.customer)
+        live = self._live.of(ask.customer)
+        start = self._state.histories.start
+        has_history = bool(len(live.product)) or (customer >= 0 and start[customer] < start[customer + 1])
+        basket, unknown = self._products.places(ask.basket)
+        carts = [] if ask.basket else live.cart(moment)
+        store = -1 if ask.store is None else self._stores.place(ask.store)
+        known = ask.customer is None or self.has_customer(ask.customer)
+        excluded, _ = self._products.places(ask.exclude)
+        left_out = np.array([*basket, *carts, *excluded], dtype=np.int64)
+        return Resolved(
+            ask=ask,
+            customer=customer,
+            store=store,
+            basket=basket or carts,
+            live=live,
+            has_history=has_history,
+            # Nothing can be bought again by whom nothing is known.
+            wish=Wish(ask.k, ask.mode if has_history else "discover", left_out),
+            notes=notes.of_ask(
+                ask, known, has_history, unknown, ask.store is not None and store < 0, len(carts)
+            ),
+        )
+
+    def _ranked(self, part: Sequence[Resolved], day: int) -> list[Answer]:
+        customers = np.array([one.customer for one in part], dtype=np.int64)
+        rows = self._state.histories.rows(customers)
+        questions = Questions(
+            day=day,
+            customers=customers,
+            rows=overlaid(rows, [one.live for one in part], day),
+            stores=np.array([one.store for one in part], dtype=np.int64),
+            basket_question=np.repeat(np.arange(len(part)), [len(one.basket) for one in part]),
+            basket_product=np.array([place for one in part for place in one.basket], dtype=np.int64),
+        )
+        lists, counted = ranking.ranked(
+            self._state,
+            self._network,
+            self._retrieval,
+            self._sellers,
+            questions,
+            [one.wish for one in part],
+        )
+        return [
+            self._answer(
+                one,
+                listed,
+                self._reasons.of(listed, i, questions, counted),
+                NETWORK,
+                baskets=float(counted.customer.baskets[i]),
+                since=float(counted.customer.since[i]),
+            )
+            for i, (one, listed) in enumerate(zip(part, lists, strict=True))
+        ]
+
+    def _popular(self, one: Resolved) -> Answer:
+        listed = ranking.popular(self._sellers, one.store, one.wish)
+        return self._answer(one, listed, self._reasons.popular(listed, one.store >= 0), POPULARITY)
+
+    def _answer(
+        self,
+        one: Resolved,
+        listed: List,
+        reasons: Sequence[str],
+        served_by: str,
+        baskets: float = 0.0,
+        since: float = LONG_AGO,
+    ) -> Answer:
+        """baskets: that the customer has bought; since: days since the newest"""
+        products, scores = listed.products.tolist(), listed.scores.tolist()
+        shares = self._sellers.share[listed.products]
+        return Answer(
+            items=tuple(
+                Item(self._products.values[place], self._state.catalogue.names[place], score, reason)
+                for place, score, reason in zip(products, scores, reasons, strict=True)
+            ),
+            served_by=served_by,
+            notes=(*one.notes, *notes.of_list(one.ask, listed)),
+            properties={
+                "customer_baskets": baskets,
+                "days_since": since,
+                "basket_products": float(len(one.basket)),
+                "top_score": scores[0] if scores else 0.0,
+                "bought_share": float(listed.bought.mean()) if scores else 0.0,
+                "popularity": float(np.log10(shares + 1e-7).mean()) if scores else 0.0,
+                "filled_share": listed.filled / len(scores) if scores else 0.0,
+            },
+        )
+
+    def _named(self, place: int) -> dict[str, Any]:
+        return {"product_id": self._products.values[place], "name": self._state.catalogue.names[place]}
+
+    def _warm_up(self) -> None:
+        """What is made once is made before the first request, not by it."""
+        self.recommend([Ask(customer) for customer in self.customers(2)])

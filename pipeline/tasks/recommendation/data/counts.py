@@ -3,6 +3,7 @@
 Ages are in days before the day of the questions, lags in the customer's baskets since (0 is the newest).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -147,9 +148,10 @@ def _customers(questions: Questions) -> CustomerCounts:
 
 def _products(rows: Rows, age: np.ndarray, lag: np.ndarray, products: int) -> ProductCounts:
     groups = group(rows.question.astype(np.int64) * products + rows.product)
-    columns = np.column_stack(
-        [np.exp(-age[:, None] / DECAY_DAYS), DECAY_BASKETS ** lag[:, None], rows.quantity, np.ones_like(age)]
-    ).astype(np.float32)
+    columns = np.empty((len(age), 8), dtype=np.float32)
+    columns[:, :4] = _powers(age, lambda ages: np.exp(-ages[:, None] / DECAY_DAYS))
+    columns[:, 4:6] = _powers(lag, lambda lags: DECAY_BASKETS ** lags[:, None])
+    columns[:, 6], columns[:, 7] = rows.quantity, 1
     sums = groups.sums(columns)
     repeats = np.maximum(sums[:, 7] - 1, 1)
     newest, oldest = groups.of_last(age), groups.of_first(age)
@@ -177,6 +179,13 @@ def _products(rows: Rows, age: np.ndarray, lag: np.ndarray, products: int) -> Pr
         pieces=sums[:, 6] / np.maximum(sums[:, 7], 1),
         last_pieces=groups.of_last(rows.quantity),
     )
+
+
+def _powers(whole: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """function(whole), computed once for each whole number >= 0: there are few of them in many rows."""
+    each = np.arange(whole.max(initial=0) + 1, dtype=np.float32)
+    found: np.ndarray = function(each)[whole.astype(np.int64)]
+    return found
 
 
 def _kinds(product: ProductCounts, catalogue: Catalogue, name: str) -> KindCounts:

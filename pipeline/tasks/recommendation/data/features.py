@@ -21,21 +21,25 @@ Columns = dict[str, np.ndarray]
 
 def compute(
     state: State, questions: Questions, counts: Counts, candidates: Candidates, retrieval: Retrieval
-) -> Columns:
-    """Named features, float32 (B, C) each, in a fixed order; 0 where there is no candidate."""
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names of the features, and their values float32 (B, C, F); 0 where there is no candidate."""
     products = np.maximum(candidates.products, 0)
     question = np.broadcast_to(np.arange(len(questions))[:, None], products.shape)
-    keys = question.astype(np.int64) * state.products + products
+    keys = question * state.products + products
+    place = counts.product.groups.find(keys)
     columns = {
-        **_own(counts, keys, state, products),
-        **_kinds(counts, question, state, products),
+        **_own(counts, place, state, products),
+        **_kinds(counts, place, question, state, products),
         **_item(state, counts, products),
         **_customer(counts, products.shape),
-        **_others(state, questions, counts, candidates, products, keys, retrieval),
+        **_others(state, questions, counts, candidates, place, products, retrieval),
         **_basket(state, questions, candidates, products, question, keys),
     }
-    real = candidates.products >= 0
-    return {name: np.where(real, values, 0).astype(np.float32) for name, values in columns.items()}
+    found = np.empty((*products.shape, len(columns)), dtype=np.float32)
+    for i, values in enumerate(columns.values()):
+        found[..., i] = values
+    found[candidates.products < 0] = 0
+    return tuple(columns), found
 
 
 def _log1(values: np.ndarray) -> np.ndarray:
@@ -46,9 +50,9 @@ def _due(elapsed: np.ndarray, typical: np.ndarray) -> np.ndarray:
     return np.minimum(elapsed / np.maximum(typical, 1), DUE_MAX)
 
 
-def _own(counts: Counts, keys: np.ndarray, state: State, products: np.ndarray) -> Columns:
-    """The customer's own purchases of the product."""
-    own, place = counts.product, counts.product.groups.find(keys)
+def _own(counts: Counts, place: np.ndarray, state: State, products: np.ndarray) -> Columns:
+    """The customer's own purchases of the product. place: among those counted, -1 where there are none."""
+    own = counts.product
 
     def of(values: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
         return taken(values, place, otherwise)
@@ -59,16 +63,17 @@ def _own(counts: Counts, keys: np.ndarray, state: State, products: np.ndarray) -
     known_gaps = np.maximum(count - 1, 0)
     shrunk = (gap * known_gaps + GAP_WEIGHT * state.items.gap[products]) / (known_gaps + GAP_WEIGHT)
     baskets = np.maximum(counts.customer.baskets, 1)[:, None]
+    decayed, by_basket = of(own.decayed), of(own.by_basket)
+    per_month = _log1(PER_MONTH * decayed)
     return {
         "bought": bought.astype(np.float32),
         "count": _log1(count),
         "share_of_baskets": count / baskets,
         "share_since_first": count / np.maximum(of(own.first_lag) + 1, 1),
-        **{f"decayed_{i}": _log1(PER_MONTH * of(own.decayed[:, i])) for i in range(4)},
-        "log_decayed_1": np.log(of(own.decayed[:, 1]) + 0.02),
-        "log_decayed_3": np.log(of(own.decayed[:, 3]) + 0.05),
-        "by_basket_0": of(own.by_basket[:, 0]),
-        "by_basket_1": of(own.by_basket[:, 1]),
+        **{f"decayed_{i}": per_month[..., i] for i in range(4)},
+        "log_decayed_1": np.log(decayed[..., 1] + 0.02),
+        "log_decayed_3": np.log(decayed[..., 3] + 0.05),
+        **{f"by_basket_{i}": by_basket[..., i] for i in range(2)},
         "age": _log1(age),
         "lag": _log1(lag),
         "gap": _log1(gap),
@@ -84,19 +89,18 @@ def _own(counts: Counts, keys: np.ndarray, state: State, products: np.ndarray) -
     }
 
 
-def _kinds(counts: Counts, question: np.ndarray, state: State, products: np.ndarray) -> Columns:
+def _kinds(
+    counts: Counts, of_own: np.ndarray, question: np.ndarray, state: State, products: np.ndarray
+) -> Columns:
     """The customer's purchases of the product's type and category."""
     found: Columns = {}
     codes = state.catalogue.codes
     for name, kinds, code in (("type", counts.type, codes[:, 0]), ("category", counts.category, codes[:, 1])):
         kind = code[products]
-        place = np.where(kind > 0, kinds.groups.find(question.astype(np.int64) * kinds.size + kind), -1)
-        age = taken(kinds.age, place, LONG_AGO)
+        place = np.where(kind > 0, kinds.groups.find(question * kinds.size + kind), -1)
+        age, decayed = taken(kinds.age, place, LONG_AGO), _log1(PER_MONTH * taken(kinds.decayed, place, 0))
         found |= {
-            **{
-                f"{name}_decayed_{i}": _log1(PER_MONTH * taken(kinds.decayed[:, i], place, 0))
-                for i in range(3)
-            },
+            **{f"{name}_decayed_{i}": decayed[..., i] for i in range(3)},
             f"{name}_count": _log1(taken(kinds.count, place, 0)),
             f"{name}_products": _log1(taken(kinds.products, place, 0)),
             f"{name}_age": _log1(age),
@@ -104,8 +108,7 @@ def _kinds(counts: Counts, question: np.ndarray, state: State, products: np.ndar
         if name == "type":
             of_type = taken(kinds.decayed[:, 1], place, 0)
             found["type_due"] = np.where(place >= 0, _due(age, state.items.type_gap[kind]), -1)
-    own = counts.product
-    of_product = taken(own.decayed[:, 2], own.groups.find(question * state.products + products), 0)
+    of_product = taken(counts.product.decayed[:, 2], of_own, 0)
     expected = of_type * state.items.share_of_type[products]
     found["share_of_own_type"] = np.where(of_type > 0, of_product / np.maximum(of_type, 1e-6), 0)
     found["type_times_share"] = expected
@@ -116,21 +119,12 @@ def _kinds(counts: Counts, question: np.ndarray, state: State, products: np.ndar
 def _item(state: State, counts: Counts, products: np.ndarray) -> Columns:
     """The product among all customers, its price and promotion."""
     items = state.items
-    popularity = np.log(items.popularity[products] + 1e-7)
+    names, table = items.features
+    values = table[products]
     store = counts.customer.store[:, None]
     in_store = find(items.store_keys, np.maximum(store, 0) * state.products + products)
     return {
-        **{f"popularity_{i}": popularity[..., i] for i in range(3)},
-        "trend": popularity[..., 0] - popularity[..., 1],
-        "repeat_rate": items.repeat_rate[products],
-        "share_of_type": items.share_of_type[products],
-        "price": _log1(items.price[products]),
-        "discount": items.discount[products],
-        "recent_discount": items.recent_discount[products],
-        "extra_discount": items.recent_discount[products] - items.discount[products],
-        "display": items.display[products],
-        "mailer": items.mailer[products],
-        "item_gap": _log1(items.gap[products]),
+        **{name: values[..., i] for i, name in enumerate(names)},
         "sold_in_store": np.where(store >= 0, _log1(taken(items.store_counts, in_store, 0)), 0),
     }
 
@@ -155,17 +149,17 @@ def _others(
     questions: Questions,
     counts: Counts,
     candidates: Candidates,
+    place: np.ndarray,
     products: np.ndarray,
-    keys: np.ndarray,
     retrieval: Retrieval,
 ) -> Columns:
     """What similar products and similar customers say."""
     slot = state.similarity.slots[products]
     ease = np.take_along_axis(candidates.similarity, np.maximum(slot, 0), axis=1)
-    own = tifu.vectors(questions.rows, state.products, counts.product.groups)
+    own = tifu.of_rows(questions.rows, state.products, counts.product.groups)
     nearest = tifu.nearest(own, questions.customers, state.pool, retrieval.neighbours)
     theirs = tifu.mean_at(nearest, products, state.pool)
-    mine = taken(own.data, counts.product.groups.find(keys), 0)
+    mine = taken(own.values, place, 0)
     return {
         "similarity": np.where(slot >= 0, 10 * ease, 0),
         "frequency": np.log(mine + 1e-4),
@@ -187,7 +181,7 @@ def _basket(
     types, size = state.catalogue.codes[:, 0], len(state.catalogue.vocabularies["type"])
     held = types[questions.basket_product]
     held_keys = np.unique((questions.basket_question * size + held)[held > 0])
-    same_type = find(held_keys, question.astype(np.int64) * size + types[products]) >= 0
+    same_type = find(held_keys, question * size + types[products]) >= 0
     count = np.bincount(questions.basket_question, minlength=len(questions))[:, None]
     return {
         "basket_products": np.broadcast_to(_log1(count), products.shape),

@@ -40,9 +40,17 @@ class Groups:
 def group(keys: np.ndarray) -> Groups:
     """keys: int64 (N,), >= 0, in any order."""
     ordered, order = _sorted(keys)
-    first = np.flatnonzero(np.diff(ordered, prepend=-1)) if len(keys) else np.empty(0, dtype=np.int64)
+    first = begins(ordered)
     last = np.append(first[1:], len(keys)) - 1 if len(keys) else first
     return Groups(ordered[first], order, first, last)
+
+
+def begins(values: np.ndarray) -> np.ndarray:
+    """int64: where each run of equal values begins."""
+    changes = np.empty(len(values), dtype=bool)
+    changes[:1] = True
+    np.not_equal(values[1:], values[:-1], out=changes[1:])
+    return np.flatnonzero(changes)
 
 
 def _sorted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -70,7 +78,8 @@ def find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def taken(values: np.ndarray, places: np.ndarray, otherwise: float) -> np.ndarray:
     """float32: values[places], and `otherwise` where the place is -1, which is the end of an array."""
-    return np.append(values, np.float32(otherwise)).astype(np.float32, copy=False)[places]
+    last = np.full((1, *values.shape[1:]), otherwise, dtype=np.float32)
+    return np.concatenate([values, last], dtype=np.float32)[places]
 
 
 def slices(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,8 +97,12 @@ def rank_in_group(which: np.ndarray, score: np.ndarray) -> np.ndarray:
     """
     order = np.lexsort((-score, which))
     ordered = which[order]
-    begins = np.flatnonzero(np.diff(ordered, prepend=-1)) if len(ordered) else np.empty(0, dtype=np.int64)
-    lengths = np.diff(np.append(begins, len(ordered)))
     ranks = np.empty(len(which), dtype=np.int64)
-    ranks[order] = np.arange(len(ordered)) - np.repeat(begins, lengths)
+    ranks[order] = within(ordered)
     return ranks
+
+
+def within(values: np.ndarray) -> np.ndarray:
+    """int64 (N,): the place of each value in its run of equal ones, from 0."""
+    first = begins(values)
+    return np.arange(len(values)) - np.repeat(first, np.diff(np.append(first, len(values))))

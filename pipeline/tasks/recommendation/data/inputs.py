@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.tasks.recommendation.data import candidates, counts, features
 from pipeline.tasks.recommendation.data.counts import Counts, Questions
+from pipeline.tasks.recommendation.data.grouping import within
 from pipeline.tasks.recommendation.data.histories import Rows
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import State
@@ -34,15 +35,15 @@ def compute(state: State, questions: Questions, retrieval: Retrieval) -> Inputs:
 def of_counts(state: State, questions: Questions, counted: Counts, retrieval: Retrieval) -> Inputs:
     """The same from the questions' counts, where they are at hand already."""
     found = candidates.find(state, questions, counted, retrieval)
-    columns = features.compute(state, questions, counted, found, retrieval)
+    names, values = features.compute(state, questions, counted, found, retrieval)
     sequence, ages = _sequence(
         questions.rows, questions.day, counted.customer.baskets, retrieval.baskets, retrieval.basket_products
     )
     return Inputs(
-        names=tuple(columns),
+        names=names,
         products=found.products,
         bought=found.bought,
-        features=np.stack(list(columns.values()), axis=-1),
+        features=values,
         sequence=sequence,
         ages=ages,
     )
@@ -55,11 +56,10 @@ def _sequence(
     newest = lag < length
     question, place = rows.question[newest], length - 1 - lag[newest]
     basket = question * length + place
-    begins = np.flatnonzero(np.diff(basket, prepend=-1)) if len(basket) else np.empty(0, dtype=np.int64)
-    within = np.arange(len(basket)) - np.repeat(begins, np.diff(np.append(begins, len(basket))))
+    place_in_basket = within(basket)
     sequence = np.full((rows.questions, length, width), -1, dtype=np.int32)
     ages = np.zeros((rows.questions, length), dtype=np.float32)
-    fits = within < width
-    sequence[question[fits], place[fits], within[fits]] = rows.product[newest][fits]
+    fits = place_in_basket < width
+    sequence[question[fits], place[fits], place_in_basket[fits]] = rows.product[newest][fits]
     ages[question, place] = day - rows.day[newest]
     return sequence, ages

@@ -16,6 +16,7 @@ All (P,) float32 unless said otherwise; P products of the catalogue, T types
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -47,6 +48,25 @@ class ItemTables:
     best_sellers: np.ndarray
     store_keys: np.ndarray
     store_counts: np.ndarray
+
+    @cached_property
+    def features(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """Names and values, float32 (P, n), of what the network is told of a product whoever asks."""
+        popularity = np.log(self.popularity + 1e-7)
+        columns = {
+            **{f"popularity_{i}": popularity[:, i] for i in range(len(POPULARITY_DAYS))},
+            "trend": popularity[:, 0] - popularity[:, 1],
+            "repeat_rate": self.repeat_rate,
+            "share_of_type": self.share_of_type,
+            "price": np.log1p(np.maximum(self.price, 0)),
+            "discount": self.discount,
+            "recent_discount": self.recent_discount,
+            "extra_discount": self.recent_discount - self.discount,
+            "display": self.display,
+            "mailer": self.mailer,
+            "item_gap": np.log1p(np.maximum(self.gap, 0)),
+        }
+        return tuple(columns), np.stack(list(columns.values()), axis=1)
 
 
 def build(parts: Sequence[Purchases], catalogue: Catalogue, day: int) -> ItemTables:

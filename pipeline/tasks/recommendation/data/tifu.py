@@ -19,7 +19,7 @@ from pipeline.tasks.recommendation.data.grouping import Groups, group
 from pipeline.tasks.recommendation.data.histories import Histories, Rows
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+    from scipy.sparse import csc_matrix, csr_matrix
 
 GROUPS = 12
 GROUP_DECAY = 0.8
@@ -49,12 +49,12 @@ class Pool:
         return csr_matrix((self.values, self.products, self.start), shape=shape, copy=False)
 
     @cached_property
-    def by_product(self) -> "csr_matrix":
-        """The same turned, (products, K); made once, since turning costs more than an answer.
+    def columns(self) -> "csc_matrix":
+        """The same by column, made once: turning it costs more than an answer.
 
         It ends at the last product that anybody of the pool bought.
         """
-        return self.matrix(int(self.products.max(initial=0)) + 1).T.tocsr()
+        return self.matrix(int(self.products.max(initial=0)) + 1).tocsc()
 
 
 def weights(rows: Rows) -> np.ndarray:
@@ -72,17 +72,35 @@ def weights(rows: Rows) -> np.ndarray:
     return found
 
 
-def vectors(rows: Rows, products: int, groups: Groups | None = None) -> "csr_matrix":
-    """One vector a question, sparse (questions, products).
+@dataclass(frozen=True)
+class Vectors:
+    """One vector a question, sparse: of question i the values float32 of the products int64, rising,
+    from start[i] to start[i + 1]."""
 
-    groups: of the rows by question * products + product, if they are at hand already
-    """
-    from scipy.sparse import csr_matrix
+    values: np.ndarray
+    products: np.ndarray
+    start: np.ndarray
 
+    def __len__(self) -> int:
+        return len(self.start) - 1
+
+    def matrix(self, products: int) -> "csr_matrix":
+        """(questions, products)"""
+        from scipy.sparse import csr_matrix
+
+        return csr_matrix((self.values, self.products, self.start), shape=(len(self), products))
+
+
+def of_rows(rows: Rows, products: int, groups: Groups | None = None) -> Vectors:
+    """groups: of the rows by question * products + product, if they are at hand already"""
     groups = groups or group(rows.question.astype(np.int64) * products + rows.product)
     start = np.searchsorted(groups.keys, np.arange(rows.questions + 1) * products)
-    arrays = (groups.sums(weights(rows)), groups.keys % products, start)
-    return csr_matrix(arrays, shape=(rows.questions, products))
+    return Vectors(groups.sums(weights(rows)), groups.keys % products, start)
+
+
+def vectors(rows: Rows, products: int) -> "csr_matrix":
+    """One vector a question, sparse (questions, products)."""
+    return of_rows(rows, products).matrix(products)
 
 
 def pool(histories: Histories, ends: np.ndarray, products: int, size: int) -> Pool:
@@ -90,25 +108,28 @@ def pool(histories: Histories, ends: np.ndarray, products: int, size: int) -> Po
     candidates = np.flatnonzero(ends > histories.start[:-1])
     if len(candidates) > size:
         candidates = np.sort(np.random.default_rng(POOL_SEED).choice(candidates, size, replace=False))
-    made = vectors(histories.rows(candidates, ends), products)
-    squares = np.asarray(made.multiply(made).sum(axis=1), dtype=np.float32).ravel()
+    made = of_rows(histories.rows(candidates, ends), products)
     return Pool(
         candidates.astype(np.int32),
-        made.data,
-        made.indices.astype(np.int32),
-        made.indptr.astype(np.int64),
-        squares,
+        made.values,
+        made.products.astype(np.int32),
+        made.start.astype(np.int64),
+        _squares(made),
     )
 
 
-def nearest(own: "csr_matrix", customers: np.ndarray, pool: Pool, count: int) -> np.ndarray:
+def _squares(own: Vectors) -> np.ndarray:
+    """float32 (B,): squared lengths."""
+    question = np.repeat(np.arange(len(own)), np.diff(own.start))
+    return np.bincount(question, own.values**2, len(own)).astype(np.float32)
+
+
+def nearest(own: Vectors, customers: np.ndarray, pool: Pool, count: int) -> np.ndarray:
     """int64 (B, count): places in the pool of the customers nearest to each question.
 
-    own: vectors of the questions; customers: who asks, so that nobody is a neighbour of himself; -1 unknown
+    customers: who asks, so that nobody is a neighbour of himself; -1 unknown
     """
-    question = np.repeat(np.arange(own.shape[0]), np.diff(own.indptr))
-    squares = np.bincount(question, own.data**2, own.shape[0]).astype(np.float32)[:, None]
-    distance = squares + pool.squares[None, :] - 2 * _products(own, pool)
+    distance = _squares(own)[:, None] + pool.squares[None, :] - 2 * _scalar_products(own, pool)
     places = np.minimum(np.searchsorted(pool.customers, customers), max(0, len(pool.customers) - 1))
     himself = np.flatnonzero(pool.customers[places] == customers)
     distance[himself, places[himself]] = np.inf
@@ -116,14 +137,14 @@ def nearest(own: "csr_matrix", customers: np.ndarray, pool: Pool, count: int) ->
     return np.argpartition(distance, count - 1, axis=1)[:, :count]
 
 
-def _products(own: "csr_matrix", pool: Pool) -> np.ndarray:
-    """float32 (B, K): scalar products with the vectors of the pool."""
-    turned = pool.by_product
-    found = np.zeros((own.shape[0], len(pool.customers)), dtype=np.float32)
-    for i, (start, end) in enumerate(itertools.pairwise(own.indptr.tolist())):
-        bought = own.indices[start:end]
-        known = bought < turned.shape[0]
-        found[i] = turned[bought[known]].T @ own.data[start:end][known]
+def _scalar_products(own: Vectors, pool: Pool) -> np.ndarray:
+    """float32 (B, K): of each question with each customer of the pool."""
+    columns = pool.columns
+    found = np.zeros((len(own), len(pool.customers)), dtype=np.float32)
+    for i, (start, end) in enumerate(itertools.pairwise(own.start.tolist())):
+        bought = own.products[start:end]
+        known = bought < columns.shape[1]
+        found[i] = columns[:, bought[known]] @ own.values[start:end][known]
     return found
 
 
@@ -132,19 +153,19 @@ def mean_at(nearest: np.ndarray, wanted: np.ndarray, pool: Pool) -> np.ndarray:
 
     nearest: int (B, count) places in the pool; wanted: int (B, C) products
     """
-    turned = pool.by_product
+    columns, question = pool.columns, np.arange(len(nearest))[:, None]
     share = np.zeros((len(pool.customers), len(nearest)), dtype=np.float32)
-    share[nearest, np.arange(len(nearest))[:, None]] = 1 / max(1, nearest.shape[1])
-    asked, place = np.unique(np.minimum(wanted, turned.shape[0] - 1), return_inverse=True)
-    found = (turned[asked] @ share)[place.reshape(wanted.shape), np.arange(len(nearest))[:, None]]
-    return np.where(wanted < turned.shape[0], found, 0)
+    share[nearest, question] = 1 / max(1, nearest.shape[1])
+    asked, place = np.unique(np.minimum(wanted, columns.shape[1] - 1), return_inverse=True)
+    found = (columns[:, asked].T @ share)[place.reshape(wanted.shape), question]
+    return np.where(wanted < columns.shape[1], found, 0)
 
 
 def neighbours(own: "csr_matrix", customers: np.ndarray, pool: Pool, count: int) -> "csr_matrix":
     """The mean vector of the `count` nearest customers of the pool, sparse (questions, products)."""
     from scipy.sparse import csr_matrix
 
-    near = nearest(own, customers, pool, count)
+    near = nearest(Vectors(own.data, own.indices, own.indptr), customers, pool, count)
     shares = np.full(near.size, 1 / max(1, near.shape[1]), dtype=np.float32)
     start = np.arange(len(near) + 1) * near.shape[1]
     shape = (len(near), len(pool.customers))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.tasks.recommendation.data.counts import Counts, Questions
+from pipeline.tasks.recommendation.data.counts import Counts, ProductCounts, Questions
 from pipeline.tasks.recommendation.data.dataset import CODES, Catalogue
 from pipeline.tasks.recommendation.data.ranking import List
 from pipeline.tasks.recommendation.data.state import State
@@ -25,59 +25,77 @@ class Reasons:
         """One sentence for each product of a list that the network has made."""
         own = counted.product
         places = own.groups.find(question * self._state.products + listed.products)
-        first, last = np.searchsorted(questions.rows.question, [question, question + 1])
-        rows = slice(int(first), int(last))
-        history = _History(self._types[questions.rows.product[rows]], questions.rows.day[rows], questions.day)
-        basket = questions.basket_product[questions.basket_question == question]
-        first, last = np.searchsorted(own.question, [question, question + 1])
-        habits = own.product[first:last]
-        return [
-            _bought(own.count[place], own.gap[place], own.age[place])
-            if place >= 0
-            else self._new(int(product), basket, habits, history)
-            for product, place in zip(listed.products, places, strict=True)
-        ]
+        new = np.flatnonzero(places < 0)
+        said = dict(zip(new.tolist(), self._new(listed.products[new], question, questions, own), strict=True))
+        bought = places[places >= 0]
+        again = zip(
+            own.count[bought].tolist(), own.gap[bought].tolist(), own.age[bought].tolist(), strict=True
+        )
+        return [said[i] if i in said else _bought(*next(again)) for i in range(len(places))]
 
     def popular(self, listed: List, in_store: bool) -> list[str]:
         return [_best_seller(in_store)] * len(listed.products)
 
-    def _new(self, product: int, basket: np.ndarray, habits: np.ndarray, history: "_History") -> str:
-        """Of a product that the customer never bought."""
-        partner = self._together(product, basket)
-        if partner >= 0:
-            return f"often bought with {self._names[partner]}"
-        kind = int(self._types[product])
-        if kind and product in self._state.items.top_of_type[kind]:
-            every = history.every(kind)
-            if every:
-                return f"a favourite in {self._type_names[kind]}, which you buy {every}"
-        partner = self._similar(product, habits)
-        if partner >= 0:
-            return f"often bought by those who buy {self._names[partner]}"
-        if product in self._popular:
-            return _best_seller(in_store=False)
-        return "customers with similar baskets buy it"
+    def _new(
+        self, products: np.ndarray, question: int, questions: Questions, own: ProductCounts
+    ) -> list[str]:
+        """Of products that the customer never bought."""
+        if not len(products):
+            return []
+        basket = questions.basket_product[questions.basket_question == question]
+        first, last = np.searchsorted(own.question, [question, question + 1])
+        partners = self._together(products, basket).tolist()
+        similar = self._similar(products, own.product[first:last]).tolist()
+        kinds = self._types[products]
+        favourite = (self._state.items.top_of_type[kinds] == products[:, None]).any(axis=1) & (kinds > 0)
+        first, last = np.searchsorted(questions.rows.question, [question, question + 1])
+        rows = slice(int(first), int(last))
+        history = _History(self._types[questions.rows.product[rows]], questions.rows.day[rows])
+        said = []
+        for i, (product, kind) in enumerate(zip(products.tolist(), kinds.tolist(), strict=True)):
+            every = history.every(kind) if favourite[i] and partners[i] < 0 else ""
+            if partners[i] >= 0:
+                said.append(f"often bought with {self._names[partners[i]]}")
+            elif every:
+                said.append(f"a favourite in {self._type_names[kind]}, which you buy {every}")
+            elif similar[i] >= 0:
+                said.append(f"often bought by those who buy {self._names[similar[i]]}")
+            elif product in self._popular:
+                said.append(_best_seller(in_store=False))
+            else:
+                said.append("customers with similar baskets buy it")
+        return said
 
-    def _together(self, product: int, basket: np.ndarray) -> int:
-        """The product of the live basket that goes best with this one, -1 where none does."""
-        similar = self._state.similarity
-        slots = similar.slots[basket]
+    def _together(self, products: np.ndarray, basket: np.ndarray) -> np.ndarray:
+        """int64 (n,): the product of the live basket that goes best with each, -1 where none does."""
+        similarity = self._state.similarity
+        slots = similarity.slots[basket]
         basket, slots = basket[slots >= 0], slots[slots >= 0]
-        lifts = np.where(similar.together[slots] == similar.slots[product], similar.lift[slots], 0)
-        best = lifts.max(axis=1, initial=0)
-        return int(basket[np.argmax(best)]) if best.any() else -1
+        if not len(slots):
+            return np.full(len(products), -1)
+        wanted = similarity.slots[products][:, None, None]
+        lifts = np.where(
+            (similarity.together[slots] == wanted) & (wanted >= 0), similarity.lift[slots], 0
+        ).max(axis=2)
+        best = lifts.argmax(axis=1)
+        return np.where(lifts.max(axis=1) > 0, basket[best], -1)
 
-    def _similar(self, product: int, habits: np.ndarray) -> int:
-        """The product bought before that speaks most for this one, -1 where none does."""
-        similar = self._state.similarity
-        slot, slots = similar.slots[product], similar.slots[habits]
+    def _similar(self, products: np.ndarray, habits: np.ndarray) -> np.ndarray:
+        """int64 (n,): the product bought before that speaks most for each, -1 where none does."""
+        similarity = self._state.similarity
+        wanted, slots = similarity.slots[products], similarity.slots[habits]
         habits, slots = habits[slots >= 0], slots[slots >= 0]
-        if slot < 0 or not len(slots):
-            return -1
-        weights = similar.ease[slots, slot]
-        best = int(np.argmax(weights))
-        namesake = self._names[habits[best]] == self._names[product]  # says nothing, looks like a mistake
-        return int(habits[best]) if weights[best] >= EASE_MIN and not namesake else -1
+        if not len(slots):
+            return np.full(len(products), -1)
+        weights = similarity.ease[slots[:, None], np.maximum(wanted, 0)]
+        best = weights.argmax(axis=0)
+        found = habits[best]
+        # A namesake says nothing, and looks like a mistake.
+        namesake = np.array(
+            [self._names[a] == self._names[b] for a, b in zip(found, products, strict=True)], dtype=bool
+        )
+        enough = (weights.max(axis=0) >= EASE_MIN) & (wanted >= 0) & ~namesake
+        return np.where(enough, found, -1)
 
 
 def _type_names(catalogue: Catalogue) -> list[str]:
@@ -92,10 +110,10 @@ def _type_names(catalogue: Catalogue) -> list[str]:
 
 
 class _History:
-    """types, days: of one customer's purchases, oldest first; today: day of the question"""
+    """types, days: of one customer's purchases, oldest first"""
 
-    def __init__(self, types: np.ndarray, days: np.ndarray, today: int) -> None:
-        self._types, self._days, self._today = types, days, today
+    def __init__(self, types: np.ndarray, days: np.ndarray) -> None:
+        self._types, self._days = types, days
         self._said: dict[int, str] = {}
 
     def every(self, kind: int) -> str:

@@ -33,13 +33,18 @@ def main() -> None:
     new = verbs.add_parser("new", help="make a project of your own data: a section of params.yaml")
     new.add_argument("name", help="how the project is to be called")
     new.add_argument("--like", default=LIKE, help=f"project whose other values it takes over ({LIKE})")
-    for task in tasks.names():
-        if tasks.has(task, "new"):
-            tasks.module(task, "new").add_arguments(new)
+    recommend = verbs.add_parser("recommend", help="lists for many customers, as of any date")
+    recommend.add_argument("project", help="a project of params.yaml")
+    for name, parser_of_verb in (("new", new), ("recommend", recommend)):
+        for task in tasks.names():
+            if tasks.has(task, name):
+                tasks.module(task, name).add_arguments(parser_of_verb)
     arguments = parser.parse_args()
     try:
         if arguments.verb == "new":
             make_project(arguments)
+        elif arguments.verb == "recommend":
+            recommend_to_customers(arguments)
         elif arguments.verb == "verdict":
             show_verdicts(_projects(arguments), as_json=arguments.json)
         else:
@@ -73,6 +78,25 @@ def make_project(arguments: argparse.Namespace) -> None:
         f"  params.yaml has the project; its goals and resources are those of {arguments.like}: look at them."
     )
     print(f"  Then: dvc repro review@{arguments.name}")
+
+
+def recommend_to_customers(arguments: argparse.Namespace) -> None:
+    """Writes lists of products as of a date; the project's task says how."""
+    known = parameters.read(Path("params.yaml"))
+    able = [name for name, section in known.items() if tasks.has(section["task"], "recommend")]
+    if arguments.project not in able:
+        what = (
+            f"is of the task {known[arguments.project]['task']}"
+            if arguments.project in known
+            else "is not in params.yaml"
+        )
+        raise ParameterError(
+            f"{arguments.project!r} {what}. Projects that recommend: {', '.join(able) or 'none'}."
+        )
+    paths = Paths(root=Path.cwd(), project=arguments.project)
+    hook = tasks.module(known[arguments.project]["task"], "recommend")
+    for line in hook.run(arguments, paths):
+        print(line)
 
 
 def _projects(arguments: argparse.Namespace) -> list[str]:

@@ -57,7 +57,7 @@ def run(context: Context) -> Evidence:
         metrics=metrics,
         gates=(
             Gate("served_equals_offline", compared["served_equals_offline"], "at least", 1.0, "deploying",
-                 "the service prepares its input or runs the network differently; compare serving/ with tasks/."),
+                 "the service prepares its input or runs the network differently; compare the two."),
             Gate("latency_p99", load["latency_p99_ms"], "at most", context.params.goals.latency_p99_ms_max,
                  "deploying", "give the service more cores, or train a smaller network."),
         ),

@@ -21,13 +21,13 @@ def run(context: Context) -> Evidence:
     low, high = forecast["score_interval"]
     needed = forecast["items_needed"]
     remedy = (
-        f"about {needed:,} training items are forecast to be needed; collect more, or lower the goal."
+        f"about {needed:,} {forecast['unit']} are forecast to be needed; collect more, or lower the goal."
         if needed
         else "more data alone is not forecast to reach the goal; mend labels, change the network or the goal."
     )
     return Evidence(
         summary=f"{forecast['score']:.4f} [{low:.4f}, {high:.4f}] forecast with all "
-        f"{forecast['items']:,} training items (goal {forecast['goal']:.4f})",
+        f"{forecast['items']:,} {forecast['unit']} (goal {forecast['goal']:.4f})",
         metrics={"score": forecast["score"], "score_low": low, "score_high": high},
         gates=(Gate("goal_within_reach", high, "at least", forecast["goal"], "data", remedy, (low, high)),),
         files=(picture,),

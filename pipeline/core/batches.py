@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-
 GPU_RESIDENT_BYTES = 8 << 30  # data sets up to this size live on the GPU while training
 
 

@@ -83,7 +83,7 @@ class History(lightning.Callback):
 
 
 def keep_history(path: Path, folder: Path) -> tuple[list[dict[str, float]], float]:
-    """Leaves history.csv, what `History` wrote without its times: the same training must leave the same files.
+    """Leaves history.csv, what `History` wrote but for its times: the same training leaves the same files.
 
     Returns its rows, one an epoch, and the seconds of all epochs, those before an interruption too.
     """

@@ -62,3 +62,20 @@ def bars(names: Sequence[str], values: Sequence[float], label: str, path: Path) 
     ax.set_xticks(range(len(names)), names, fontsize=8)
     ax.set(ylabel=label, ylim=(0, 1))
     fig.savefig(path)
+
+
+def intervals(rows: Mapping[str, tuple[float, tuple[float, float]]], label: str, path: Path) -> None:
+    """One line a name: its figure, and the interval around it."""
+    fig = figure(7, 0.45 * len(rows) + 1)
+    ax = fig.subplots()
+    names = list(rows)[::-1]
+    for place, name in enumerate(names):
+        value, (low, high) = rows[name]
+        ax.plot([low, high], [place, place], color=ACCENT, lw=2)
+        ax.plot(value, place, "o", color=ACCENT)
+        ax.text(high, place, f"  {value:.3f}", va="center", fontsize=8)
+    ax.set_yticks(range(len(names)), names, fontsize=9)
+    ax.set(xlabel=label)
+    ax.margins(x=0.15)
+    ax.grid(alpha=0.3, axis="x")
+    fig.savefig(path)

@@ -54,3 +54,21 @@ def paired_difference(new: np.ndarray, old: np.ndarray, *, draws: int, seed: int
     means = rng.multinomial(n, counts / n, size=draws) @ values / n
     low, high = np.quantile(means, [0.025, 0.975])
     return float(difference.mean()), (float(low), float(high))
+
+
+def clustered_mean(
+    values: np.ndarray, clusters: np.ndarray, *, draws: int, seed: int
+) -> tuple[float, Interval]:
+    """Mean of `values`, and its 95 % bootstrap interval over clusters (of several values of one customer).
+
+    values: float (N,); clusters: int (N,), values with the same number are resampled together
+    """
+    _, place = np.unique(clusters, return_inverse=True)
+    sums, counts = np.bincount(place, values), np.bincount(place)
+    rng = np.random.default_rng(seed)
+    means = np.empty(draws)
+    for i in range(draws):
+        weight = np.bincount(rng.integers(0, len(sums), len(sums)), minlength=len(sums))
+        means[i] = weight @ sums / (weight @ counts)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(values.mean()), (float(low), float(high))

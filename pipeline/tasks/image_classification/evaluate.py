@@ -12,7 +12,7 @@ from pipeline.core.gates import Gate
 from pipeline.core.paths import Paths
 from pipeline.core.pictures import curves
 from pipeline.core.statistics import bootstrap_interval, paired_difference, wilson_interval
-from pipeline.tasks.image_classification import pictures
+from pipeline.tasks.image_classification.data import pictures
 from pipeline.tasks.image_classification.data.corruptions import CORRUPTIONS, SEVERITIES
 from pipeline.tasks.image_classification.data.dataset import Split, read_split
 from pipeline.tasks.image_classification.learning import calibration, shallow

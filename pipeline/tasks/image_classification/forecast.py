@@ -55,6 +55,7 @@ def forecast(params: Any, prepared: Path, picture: Path) -> dict[str, Any]:
     pictures.learning_curve(sizes, np.array(errors), (x, band[0], band[1], band[2]), goal_error, picture)
     return {
         "items": len(train),
+        "unit": "training images",
         "goal": params.goals.accuracy_min,
         "score": 1 - error,
         "score_interval": [1 - high, 1 - low],

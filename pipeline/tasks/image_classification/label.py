@@ -22,8 +22,7 @@ import pyarrow.parquet as pq
 
 from pipeline.core.artifacts import write_json
 from pipeline.core.findings import Findings
-from pipeline.tasks.image_classification import pictures
-from pipeline.tasks.image_classification.data import items
+from pipeline.tasks.image_classification.data import items, pictures
 from pipeline.tasks.image_classification.data.pixel_statistics import channel_statistics
 from pipeline.tasks.image_classification.parameters import Collect, Label
 

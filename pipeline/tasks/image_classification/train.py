@@ -1,7 +1,6 @@
 """Training an image classifier and exporting it."""
 
 from pathlib import Path
-from typing import Any
 
 from pipeline.core import model_package, pictures
 from pipeline.core.stage import Context

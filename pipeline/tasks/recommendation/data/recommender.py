@@ -22,7 +22,7 @@ import numpy as np
 from pipeline.core import model_package
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import ModelError
-from pipeline.tasks.recommendation.data import network, notes, ranking, state
+from pipeline.tasks.recommendation.data import network, notes, properties, ranking, state
 from pipeline.tasks.recommendation.data.asking import Answer, Ask, Basket, Event, Id, Item
 from pipeline.tasks.recommendation.data.best_sellers import BestSellers
 from pipeline.tasks.recommendation.data.counts import LONG_AGO, Questions
@@ -228,7 +228,6 @@ class Recommender:
     ) -> Answer:
         """baskets: that the customer has bought; since: days since the newest"""
         products, scores = listed.products.tolist(), listed.scores.tolist()
-        shares = self._sellers.share[listed.products]
         return Answer(
             items=tuple(
                 Item(self._products.values[place], self._state.catalogue.names[place], score, reason)
@@ -236,15 +235,9 @@ class Recommender:
             ),
             served_by=served_by,
             notes=(*one.notes, *notes.of_list(one.ask, listed)),
-            properties={
-                "customer_baskets": baskets,
-                "days_since": since,
-                "basket_products": float(len(one.basket)),
-                "top_score": scores[0] if scores else 0.0,
-                "bought_share": float(listed.bought.mean()) if scores else 0.0,
-                "popularity": float(np.log10(shares + 1e-7).mean()) if scores else 0.0,
-                "filled_share": listed.filled / len(scores) if scores else 0.0,
-            },
+            properties=properties.of_answer(
+                listed, self._sellers.share, baskets=baskets, since=since, basket_products=len(one.basket)
+            ),
         )
 
     def _named(self, place: int) -> dict[str, Any]:

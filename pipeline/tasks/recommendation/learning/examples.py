@@ -22,6 +22,8 @@ from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import State
 
 BATCH = 128  # questions computed together
+INPUTS = ("products", "bought", "features", "sequence", "ages")
+ANSWERS = ("relevant", "wanted", "wanted_new", "customers", "baskets")
 LIVE_MAX = 6  # products of a live basket in training
 
 
@@ -49,6 +51,12 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.wanted)
+
+    def rows(self, chosen: np.ndarray | slice) -> "Examples":
+        """The examples at some places."""
+        arrays = {name: getattr(self.inputs, name)[chosen] for name in INPUTS}
+        answers = [getattr(self, name)[chosen] for name in ANSWERS]
+        return Examples(replace(self.inputs, **arrays), *answers)
 
 
 class Past:
@@ -156,14 +164,9 @@ def _batch(
 
 
 def _joined(pieces: Sequence[Examples]) -> Examples:
-    first = pieces[0].inputs
-    names = ("products", "bought", "features", "sequence", "ages")
-    arrays = {name: np.concatenate([getattr(piece.inputs, name) for piece in pieces]) for name in names}
-    rest = ("relevant", "wanted", "wanted_new", "customers", "baskets")
-    return Examples(
-        replace(first, **arrays),
-        *(np.concatenate([getattr(piece, name) for piece in pieces]) for name in rest),
-    )
+    arrays = {name: np.concatenate([getattr(piece.inputs, name) for piece in pieces]) for name in INPUTS}
+    answers = [np.concatenate([getattr(piece, name) for piece in pieces]) for name in ANSWERS]
+    return Examples(replace(pieces[0].inputs, **arrays), *answers)
 
 
 def training(
@@ -190,7 +193,7 @@ def training(
             filled = _put(store, examples, useful, filled)
     if store is None:
         raise ValueError("no origin lies late enough for a history before it")
-    return _cut(store, filled)
+    return store.rows(slice(filled))
 
 
 def _variants(
@@ -216,6 +219,13 @@ def _variants(
         yield at(past, day, hidden(remaining) if anonymous else remaining, held)
 
 
+def some(targets: Targets, wanted: int, rng: np.random.Generator) -> Targets:
+    """`wanted` of the targets at most, drawn at random, in their order."""
+    size = len(targets.customers)
+    kept = np.sort(rng.choice(size, min(wanted, size), replace=False))
+    return Targets(targets.customers[kept], [targets.products[i] for i in kept])
+
+
 def _drawn(targets: Targets, share: float, rng: np.random.Generator) -> Targets:
     kept = np.flatnonzero(rng.random(len(targets.customers)) < share)
     return Targets(targets.customers[kept], [targets.products[i] for i in kept])
@@ -234,24 +244,16 @@ def _room(example: Examples, size: int) -> Examples:
     def empty(values: np.ndarray) -> np.ndarray:
         return np.empty((size, *values.shape[1:]), dtype=values.dtype)
 
-    names = ("products", "bought", "features", "sequence", "ages")
-    arrays = {name: empty(getattr(example.inputs, name)) for name in names}
-    rest = ("relevant", "wanted", "wanted_new", "customers", "baskets")
-    return Examples(replace(example.inputs, **arrays), *(empty(getattr(example, name)) for name in rest))
+    arrays = {name: empty(getattr(example.inputs, name)) for name in INPUTS}
+    answers = [empty(getattr(example, name)) for name in ANSWERS]
+    return Examples(replace(example.inputs, **arrays), *answers)
 
 
 def _put(store: Examples, examples: Examples, rows: np.ndarray, filled: int) -> int:
     rows = rows[: len(store) - filled]
     place = slice(filled, filled + len(rows))
-    for name in ("products", "bought", "features", "sequence", "ages"):
+    for name in INPUTS:
         getattr(store.inputs, name)[place] = getattr(examples.inputs, name)[rows]
-    for name in ("relevant", "wanted", "wanted_new", "customers", "baskets"):
+    for name in ANSWERS:
         getattr(store, name)[place] = getattr(examples, name)[rows]
     return filled + len(rows)
-
-
-def _cut(store: Examples, filled: int) -> Examples:
-    names = ("products", "bought", "features", "sequence", "ages")
-    arrays = {name: getattr(store.inputs, name)[:filled] for name in names}
-    rest = ("relevant", "wanted", "wanted_new", "customers", "baskets")
-    return Examples(replace(store.inputs, **arrays), *(getattr(store, name)[:filled] for name in rest))

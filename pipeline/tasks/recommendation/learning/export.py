@@ -25,6 +25,7 @@ def to_onnx(ranker: Ranker, example: "Inputs", path: Path) -> None:
         for array in (example.products, example.features, example.sequence, example.ages)
     )
     questions, candidates = torch.export.Dim("questions", min=1), torch.export.Dim("candidates", min=1)
+    same = torch.export.Dim.DYNAMIC  # found to be the same as those named above
     program = torch.onnx.export(
         ranker.eval(),
         arguments,
@@ -32,9 +33,9 @@ def to_onnx(ranker: Ranker, example: "Inputs", path: Path) -> None:
         output_names=["scores"],
         dynamic_shapes={
             "products": {0: questions, 1: candidates},
-            "features": {0: questions, 1: candidates},
-            "sequence": {0: questions},
-            "ages": {0: questions},
+            "features": {0: same, 1: same},
+            "sequence": {0: same},
+            "ages": {0: same},
         },
         opset_version=OPSET,
         dynamo=True,

@@ -5,13 +5,19 @@ float32 (B, L, D). The rest of the network is ranker.py.
 """
 
 import importlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.core import model_package
+from pipeline.core.errors import ModelError
+from pipeline.tasks.recommendation.data.dataset import Catalogue
 from pipeline.tasks.recommendation.parameters import Network
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from pipeline.tasks.recommendation.learning.examples import Examples
     from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
 
 
@@ -28,3 +34,23 @@ def build(
     name = f"pipeline.tasks.recommendation.learning.networks.{params.sequence.name}"
     encoder = importlib.import_module(name).encoder(params.sequence, params.width)
     return Ranker(params, encoder, codes, mean, std, baskets)
+
+
+def load(package: Path, catalogue: Catalogue) -> "Callable[[Examples], np.ndarray]":
+    """The trained network of a model package in PyTorch: examples to scores float32 (B, C)."""
+    import numpy as np
+    from safetensors.torch import load_file
+
+    from pipeline.tasks.recommendation.data.network import KNOWN_PRODUCTS
+    from pipeline.tasks.recommendation.learning.fitting import scores
+
+    description = model_package.verify(package)
+    params = Network.model_validate(description["network"])
+    weights = load_file(package / model_package.WEIGHTS)
+    if not np.array_equal(np.load(package / KNOWN_PRODUCTS), catalogue.product_ids):
+        raise ModelError(f"{package}: was trained with another catalogue. Run `dvc repro` to train it again.")
+    # The statistics are among the weights; these stand in until they are loaded.
+    blank = np.zeros(len(description["features"]), dtype=np.float32)
+    ranker = build(params, weights["codes"].numpy()[:-1], blank, blank, description["retrieval"]["baskets"])
+    ranker.load_state_dict(weights)
+    return lambda examples: scores(ranker, examples)

@@ -118,4 +118,5 @@ class Ranker(nn.Module):
 
     def _code(self, products: Tensor, column: int) -> Tensor:
         """0 where there is no product; -1 counts from the end, where the unknown product stands."""
-        return self.codes[:, column][torch.where(products < 0, len(self.codes) - 1, products)].long()
+        places = torch.where(products < 0, len(self.codes) - 1, products).long()
+        return self.codes[:, column].long()[places]

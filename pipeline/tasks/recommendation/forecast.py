@@ -1,0 +1,75 @@
+"""Pilot trainings on growing parts of the customers."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.core import learning_curve, pictures
+from pipeline.tasks.recommendation.data.dataset import read_catalogue, read_split
+from pipeline.tasks.recommendation.data.retrieval import Retrieval
+from pipeline.tasks.recommendation.data.state import CATALOGUE
+from pipeline.tasks.recommendation.parameters import Forecast
+
+LIST = 20  # products of a list that are judged
+
+
+def forecast(params: Any, prepared: Path, picture: Path) -> dict[str, Any]:
+    """What the recall at 20 with the questions of all customers will be; also drawn to `picture`.
+
+    Everybody's purchases are counted; it is the questions that a network learns from which grow with the
+    customers. The pilots' recipe is shorter than that of `train`, and so the forecast a cautious one.
+    """
+    import lightning
+    from tqdm import tqdm
+
+    from pipeline.tasks.recommendation.learning import examples, fitting, networks, ranking
+
+    pilots: Forecast = params.forecast
+    recipe, asked = pilots.recipe, pilots.recipe.examples
+    parts = [read_split(prepared / split) for split in ("train", "val")]
+    catalogue = read_catalogue(prepared / "train" / CATALOGUE)
+    past = examples.Past(parts, catalogue, Retrieval(**recipe.retrieval.model_dump()), asked.similarity_days)
+    val_from = parts[-1].first_day
+    training = examples.training(
+        past, val_from, asked.origins, asked.every_days, asked.horizon_days,
+        asked.live_share, asked.hidden_share, asked.questions_max, pilots.seed,
+    )  # fmt: skip
+    rng = np.random.default_rng(pilots.seed)
+    validation = examples.at(
+        past, val_from, examples.some(past.next_baskets(val_from, asked.horizon_days), pilots.questions, rng)
+    )
+    mean, std = fitting.feature_statistics(training)
+    customers = np.unique(training.customers)
+    runs = [(share, repeat) for share in pilots.customer_shares for repeat in range(pilots.repeats)]
+    sizes, recalls = [], []
+    for share, repeat in tqdm(runs, desc="pilot trainings", unit="pilot"):
+        chosen = rng.choice(customers, max(1, round(share * len(customers))), replace=False)
+        rows = np.flatnonzero(np.isin(training.customers, chosen))
+        lightning.seed_everything(pilots.seed + repeat, verbose=False)
+        ranker = networks.build(recipe.network, catalogue.codes, mean, std, recipe.retrieval.baskets)
+        fitting.fit(ranker, recipe, pilots.seed + repeat, training.rows(rows))
+        scores = np.where(validation.inputs.products >= 0, fitting.scores(ranker, validation), -np.inf)
+        recalls.append(ranking.recall(scores, validation.relevant, validation.wanted, LIST))
+        sizes.append(len(chosen))
+    missed = np.array([1 - recall.mean() for recall in recalls])
+    noise = np.array([recall.std() / np.sqrt(len(recall)) for recall in recalls])
+    counts = np.array(sizes)
+    curve = learning_curve.fit(counts, missed, noise, draws=pilots.draws, seed=pilots.seed)
+    goal_error = 1 - params.goals.recall_at_20_min
+    error, (low, high) = curve.error(len(customers))
+    x = np.geomspace(counts.min(), len(customers), 40)
+    band = np.array([(middle, *bounds) for middle, bounds in map(curve.error, x)]).T
+    pictures.learning_curve(counts, missed, (x, band[0], band[1], band[2]), goal_error, picture)
+    return {
+        "items": len(customers),
+        "unit": "customers",
+        "goal": params.goals.recall_at_20_min,
+        "score": 1 - error,
+        "score_interval": [1 - high, 1 - low],
+        "items_needed": curve.items_for(goal_error),
+        "pilots": [
+            {"items": size, "repeat": repeat, "error": float(wrong)}
+            for size, (_, repeat), wrong in zip(sizes, runs, missed, strict=True)
+        ],
+    }

@@ -1,0 +1,137 @@
+"""The shallow comparators: lists made by counting, over the whole catalogue.
+
+Each returns the first k products for each customer, int64 (B, k), -1 where it has fewer. Personal and
+combined top lists: Hu et al. 2020 and Li et al. 2023 (A next basket recommendation reality check), who
+found them hard to beat. All are made from what was known on the day of the state.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.tasks.recommendation.data import tifu
+from pipeline.tasks.recommendation.data.histories import Rows
+from pipeline.tasks.recommendation.data.item_tables import RECENT
+from pipeline.tasks.recommendation.data.retrieval import Retrieval
+from pipeline.tasks.recommendation.data.state import State
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+DECAY_DAYS = 60.0  # of the decayed frequency
+ROWS = 128  # customers whose scores of the whole catalogue are held at once
+TIFU_KNN = "TIFU-KNN"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Customers, int64 (B,), -1 unknown, and what they bought before the day of `state`."""
+
+    state: State
+    customers: np.ndarray
+    rows: Rows
+    retrieval: Retrieval
+
+
+def global_top(asked: Asked, k: int) -> np.ndarray:
+    """What sells most lately, the same for everybody."""
+    best = np.argsort(-asked.state.items.popularity[:, RECENT], kind="stable")[:k]
+    return np.broadcast_to(best, (len(asked.customers), k))
+
+
+def personal_top(asked: Asked, k: int) -> np.ndarray:
+    """What the customer bought in most baskets; of equals, what he bought last."""
+    return _best(_counts(asked, np.ones(len(asked.rows.product))), k)
+
+
+def combined_top(asked: Asked, k: int) -> np.ndarray:
+    """The personal list, filled up with what sells most."""
+    own, everybody = personal_top(asked, k), global_top(asked, 2 * k)
+    filled = np.concatenate([own, everybody], axis=1)
+    repeated = np.zeros(filled.shape, dtype=bool)
+    for place in range(k, filled.shape[1]):
+        repeated[:, place] = (filled[:, place : place + 1] == own).any(axis=1)
+    order = np.argsort(repeated | (filled < 0), axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(filled, order, axis=1)
+
+
+def decayed_top(asked: Asked, k: int) -> np.ndarray:
+    """As personal_top, a purchase counting exp(-age / 60 days)."""
+    return _best(_counts(asked, np.exp(-(asked.state.day - asked.rows.day) / DECAY_DAYS)), k)
+
+
+def tifu_knn(asked: Asked, k: int) -> np.ndarray:
+    """data/tifu.py, over the whole catalogue."""
+    own = tifu.vectors(asked.rows, asked.state.products)
+    others = tifu.neighbours(own, asked.customers, asked.state.pool, asked.retrieval.neighbours)
+    return _best(tifu.ALPHA * own + (1 - tifu.ALPHA) * others, k)
+
+
+def ease(asked: Asked, k: int) -> np.ndarray:
+    """EASE (data/item_similarity.py) on what was ever bought."""
+    similarity = asked.state.similarity
+    slot = similarity.slots[asked.rows.product]
+    owned = np.zeros((len(asked.customers), len(similarity.items)), dtype=np.float32)
+    owned[asked.rows.question[slot >= 0], slot[slot >= 0]] = 1
+    return similarity.items[np.argsort(-(owned @ similarity.ease), axis=1, kind="stable")[:, :k]]
+
+
+BASELINES: Mapping[str, Callable[[Asked, int], np.ndarray]] = {
+    "global top": global_top,
+    "personal top": personal_top,
+    "combined top": combined_top,
+    "decayed frequency": decayed_top,
+    TIFU_KNN: tifu_knn,
+    "EASE": ease,
+}
+
+
+def by_demographics(state: State, past: Rows, asked: np.ndarray, k: int) -> np.ndarray:
+    """What sells most to customers of the same demographics, for customers without a history.
+
+    past: rows whose `question` is the customer's place in the catalogue, of those one may learn from
+    asked: int64 (B,). The shares of each known attribute's group, shrunk towards those of all, multiplied.
+    """
+    products = state.products
+    overall = state.items.popularity[:, RECENT].astype(np.float64)
+    weight = np.exp(-(state.day - past.day) / DECAY_DAYS)
+    scores = np.tile(np.log(overall + 1e-9), (len(asked), 1))
+    for column in state.catalogue.demographics.T:
+        for code in np.unique(column[asked]):
+            of_group = column[past.question] == code
+            if code == 0 or not of_group.any():
+                continue
+            counted = np.bincount(past.product[of_group], weight[of_group], products)
+            prior = weight[of_group].sum() * PRIOR_SHARE
+            share = (counted + prior * overall) / (counted.sum() + prior)
+            scores[column[asked] == code] += np.log(share + 1e-9) - np.log(overall + 1e-9)
+    return np.argsort(-scores, axis=1, kind="stable")[:, :k]
+
+
+PRIOR_SHARE = 1.0  # of a group's purchases, that what holds for all counts as
+
+
+def _counts(asked: Asked, weights: np.ndarray) -> "csr_matrix":
+    from scipy.sparse import csr_matrix
+
+    # A tiny part for recency tells equals apart.
+    weights = weights + 1e-6 * (asked.rows.day - asked.state.day)
+    shape = (len(asked.customers), asked.state.products)
+    made = csr_matrix((weights, (asked.rows.question, asked.rows.product)), shape=shape)
+    made.sum_duplicates()
+    return made
+
+
+def _best(scores: "csr_matrix", k: int) -> np.ndarray:
+    """The k products of the highest positive scores of each row."""
+    found = np.full((scores.shape[0], k), -1, dtype=np.int64)
+    for start in range(0, scores.shape[0], ROWS):
+        dense = scores[start : start + ROWS].toarray()
+        best = np.argpartition(-dense, k, axis=1)[:, :k]
+        values = np.take_along_axis(dense, best, axis=1)
+        order = np.lexsort((best, -values), axis=1)
+        best, values = np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)
+        found[start : start + ROWS] = np.where(values > 0, best, -1)
+    return found

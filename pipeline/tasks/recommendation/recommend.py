@@ -46,41 +46,42 @@ class Asked:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--as-of", type=date.fromisoformat, required=True, metavar="YYYY-MM-DD",
+    parser.add_argument("--as-of", type=_date, required=True, metavar="YYYY-MM-DD",
                         help="nothing that happened on this day or later is used")  # fmt: skip
     parser.add_argument("--k", type=int, default=K, help=f"products a customer ({K})")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE",
                         help="Parquet: customer_id, rank (from 1), product_id, score")  # fmt: skip
     parser.add_argument("--customers", type=Path, metavar="FILE",
-                        help="whom to ask for: Parquet, CSV or an id a line (all who bought before)")  # fmt: skip
+                        help="Parquet, CSV or an id a line (all who bought before)")  # fmt: skip
     parser.add_argument("--mode", choices=MODES, default="mixed", help="which products (mixed)")
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date like 2017-11-27") from None
 
 
 def run(arguments: argparse.Namespace, paths: Paths) -> list[str]:
     """Writes the lists; returns what was done, in lines for the person who asked."""
     if not 1 <= arguments.k <= K_MAX:
         raise ParameterError(f"--k must be from 1 to {K_MAX}, given {arguments.k}.")
-    if arguments.out.is_dir():
-        raise ParameterError(f"--out {arguments.out} is a folder; it must be a file to write.")
+    _refuse_unwritable(arguments.out)
     parts = _read(paths)
     day = _day(arguments.as_of, parts)
     wanted = None if arguments.customers is None else read_ids(arguments.customers)
-    try:
-        with writing_file(arguments.out) as partial:
-            partial.touch()  # says at once where nothing can be written
-            with tempfile.TemporaryDirectory(prefix="fullcycle-recommend-") as folder:
-                package, version = _package(paths, Path(folder))
-                built, ranker, retrieval = _load(package, paths, parts, day)
-                asked = _asked(built, wanted)
-                lists = _lists(built, ranker, retrieval, asked, arguments)
-                rows = _write(partial, built, asked, lists)
-    except OSError as error:
-        if is_disk_full(error):
-            raise DiskFull(f"No space left on the disk for {arguments.out}. Free some, run again.") from error
-        raise ParameterError(f"--out {arguments.out} cannot be written: {error.strerror}.") from error
+    with tempfile.TemporaryDirectory(prefix="fullcycle-recommend-") as folder:
+        package, version = _package(paths, Path(folder))
+        built, ranker, retrieval = _load(package, paths, parts, day)
+    if not len(built.histories.product):
+        raise ParameterError(f"--as-of {arguments.as_of}: nobody has bought anything before that day.")
+    asked = _asked(built, wanted)
+    lists = _lists(built, ranker, retrieval, asked, arguments)
+    rows = _write(arguments.out, built, asked, list(lists))
     unknown = int((asked.places < 0).sum())
     said = [
-        f"{rows:,} recommendations for {len(asked.ids):,} customers as of {arguments.as_of} in {arguments.out}",
+        f"{rows:,} rows for {len(asked.ids):,} customers as of {arguments.as_of} in {arguments.out}",
         f"the network is {version}",
     ]
     if unknown:
@@ -90,6 +91,18 @@ def run(arguments: argparse.Namespace, paths: Paths) -> list[str]:
         said.append(f"this network was trained with what happened until {honest}: only as of that day or "
                     "later do the lists show how good it is")  # fmt: skip
     return said
+
+
+def _refuse_unwritable(out: Path) -> None:
+    """Before anything is computed."""
+    if out.is_dir():
+        raise ParameterError(f"--out {out} is a folder; it must be a file to write.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise ParameterError(f"--out {out} cannot be written: {error.strerror}.") from error
 
 
 def read_ids(path: Path) -> list[str]:
@@ -189,25 +202,31 @@ def _lists(
             yield next(found) if place >= 0 and has_history else nothing_known
 
 
-def _write(path: Path, built: State, asked: Asked, lists: Iterator[List]) -> int:
+def _write(out: Path, built: State, asked: Asked, lists: Sequence[List]) -> int:
     """Returns the number of rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    made = list(lists)
-    lengths = np.array([len(listed.products) for listed in made], dtype=np.int64)
-    products = np.concatenate([listed.products for listed in made])
+    lengths = np.array([len(listed.products) for listed in lists], dtype=np.int64)
+    products = np.concatenate([listed.products for listed in lists])
     customers = np.repeat(_id_array(asked.ids, built.catalogue.customer_ids.dtype), lengths)
+    ranks = np.concatenate([np.arange(1, length + 1) for length in lengths])
     table = pa.table(
         {
             "customer_id": pa.array(customers),
-            "rank": pa.array(np.concatenate([np.arange(1, n + 1) for n in lengths]).astype(np.int32)),
+            "rank": pa.array(ranks.astype(np.int32)),
             "product_id": pa.array(built.catalogue.product_ids[products]),
-            "score": pa.array(np.concatenate([listed.scores for listed in made])),
+            "score": pa.array(np.concatenate([listed.scores for listed in lists])),
         }
     )
-    pq.write_table(table, path)
-    return table.num_rows
+    try:
+        with writing_file(out) as partial:
+            pq.write_table(table, partial)
+    except OSError as error:
+        if is_disk_full(error):
+            raise DiskFull(f"No space left on the disk for {out}. Free some, run again.") from error
+        raise ParameterError(f"--out {out} cannot be written: {error}.") from error
+    return int(table.num_rows)
 
 
 def _id_array(ids: Sequence[Id], dtype: np.dtype) -> np.ndarray:

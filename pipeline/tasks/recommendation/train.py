@@ -79,7 +79,6 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
             "network": params.network.model_dump(mode="json"),
             "clock": params.clock,
             "timezone": context.params.collect.timezone.local,
-            "timezone": context.params.collect.timezone.local,
             "parameter_count": parameter_count,
             "mflop_per_question": checked["mflop_per_question"],
             "val_recall_at_20": val_recall,

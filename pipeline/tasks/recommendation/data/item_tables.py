@@ -7,7 +7,8 @@ All (P,) float32 unless said otherwise; P products of the catalogue, T types
     price           mean shelf price of a piece, in the data's currency; discount, recent_discount: share
                     taken off it, ever and in the last 7 days
     gap, type_gap   (P,), (T,) typical days between two purchases of the product, of the type, by a customer
-    display, mailer share of the stores that promote it in the week of the day
+    display, mailer share of the stores that promote it in the week of the day;
+                    display_before, mailer_before: in the week before that
     top_of_type     int32 (T, n) best-selling products of each type, -1 where there are fewer
     best_sellers    int32 (n,)
     store_keys      int64, rising: store * P + product of what a store sold in the last 28 days;
@@ -44,6 +45,8 @@ class ItemTables:
     type_gap: np.ndarray
     display: np.ndarray
     mailer: np.ndarray
+    display_before: np.ndarray
+    mailer_before: np.ndarray
     top_of_type: np.ndarray
     best_sellers: np.ndarray
     store_keys: np.ndarray
@@ -64,6 +67,8 @@ class ItemTables:
             "extra_discount": self.recent_discount - self.discount,
             "display": self.display,
             "mailer": self.mailer,
+            "display_before": self.display_before,
+            "mailer_before": self.mailer_before,
             "item_gap": np.log1p(np.maximum(self.gap, 0)),
         }
         return tuple(columns), np.stack(list(columns.values()), axis=1)
@@ -88,7 +93,9 @@ def build(parts: Sequence[Purchases], catalogue: Catalogue, day: int) -> ItemTab
     recent = age <= WEEK
     sold = rows["store"][age <= STORE_DAYS].astype(np.int64) * products + product[age <= STORE_DAYS]
     store_keys, store_counts = np.unique(sold[sold >= 0], return_counts=True)
-    display, mailer = _promotions([part.promotions for part in parts], products, day)
+    promotions = [part.promotions for part in parts]
+    display, mailer = _promotions(promotions, products, day)
+    display_before, mailer_before = _promotions(promotions, products, day - WEEK)
     return ItemTables(
         popularity=popularity,
         repeat_rate=_repeat_rate(rows["customer"], product, products),
@@ -100,6 +107,8 @@ def build(parts: Sequence[Purchases], catalogue: Catalogue, day: int) -> ItemTab
         type_gap=_gaps(rows["customer"], types[product], rows["day"], int(types.max()) + 1),
         display=display,
         mailer=mailer,
+        display_before=display_before,
+        mailer_before=mailer_before,
         top_of_type=_top_of_type(types, selling),
         best_sellers=np.argsort(-selling, kind="stable")[:BEST_SELLERS].astype(np.int32),
         store_keys=store_keys,
@@ -122,7 +131,7 @@ def _repeat_rate(customer: np.ndarray, product: np.ndarray, products: int) -> np
 
 
 def _gaps(customer: np.ndarray, thing: np.ndarray, day: np.ndarray, things: int) -> np.ndarray:
-    """Geometric mean of the days between two purchases of a thing by a customer, shrunk towards that of all."""
+    """Geometric mean of the days between a customer's purchases of a thing, shrunk towards that of all."""
     groups = group(customer.astype(np.int64) * things + thing)
     elapsed = np.diff(day[groups.order], prepend=0)
     elapsed[groups.first] = 0

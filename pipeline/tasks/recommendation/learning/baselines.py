@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DECAY_DAYS = 60.0  # of the decayed frequency
 ROWS = 128  # customers whose scores of the whole catalogue are held at once
 TIFU_KNN = "TIFU-KNN"
+PRIOR_SHARE = 1.0  # of a group's purchases, that what holds for all counts as
 
 
 @dataclass(frozen=True)
@@ -92,25 +93,25 @@ def by_demographics(state: State, past: Rows, asked: np.ndarray, k: int) -> np.n
     """What sells most to customers of the same demographics, for customers without a history.
 
     past: rows whose `question` is the customer's place in the catalogue, of those one may learn from
-    asked: int64 (B,). The shares of each known attribute's group, shrunk towards those of all, multiplied.
+    asked: int64 (B,). Naive Bayes, softened: the share of a product in each known attribute's group, shrunk
+    towards its share in all of `past`; the logarithms of their ratios are averaged.
     """
     products = state.products
-    overall = state.items.popularity[:, RECENT].astype(np.float64)
     weight = np.exp(-(state.day - past.day) / DECAY_DAYS)
-    scores = np.tile(np.log(overall + 1e-9), (len(asked), 1))
-    for column in state.catalogue.demographics.T:
+    overall = np.bincount(past.product, weight, products) / weight.sum()
+    sold = np.flatnonzero(overall)
+    scores = np.tile(np.log(overall[sold]), (len(asked), 1))
+    attributes = state.catalogue.demographics.T
+    for column in attributes:
         for code in np.unique(column[asked]):
             of_group = column[past.question] == code
             if code == 0 or not of_group.any():
                 continue
-            counted = np.bincount(past.product[of_group], weight[of_group], products)
-            prior = weight[of_group].sum() * PRIOR_SHARE
-            share = (counted + prior * overall) / (counted.sum() + prior)
-            scores[column[asked] == code] += np.log(share + 1e-9) - np.log(overall + 1e-9)
-    return np.argsort(-scores, axis=1, kind="stable")[:, :k]
-
-
-PRIOR_SHARE = 1.0  # of a group's purchases, that what holds for all counts as
+            counted = np.bincount(past.product[of_group], weight[of_group], products)[sold]
+            prior = PRIOR_SHARE * weight[of_group].sum()
+            share = (counted + prior * overall[sold]) / (counted.sum() + prior)
+            scores[column[asked] == code] += np.log(share / overall[sold]) / len(attributes)
+    return sold[np.argsort(-scores, axis=1, kind="stable")[:, :k]]
 
 
 def _counts(asked: Asked, weights: np.ndarray) -> "csr_matrix":

@@ -41,8 +41,8 @@ class Ranker(nn.Module):
         super().__init__()
         unknown = np.zeros((1, codes.shape[1]), dtype=codes.dtype)
         self.register_buffer("codes", torch.from_numpy(np.concatenate([codes, unknown])).to(torch.int32))
-        self.register_buffer("mean", torch.from_numpy(mean))
-        self.register_buffer("std", torch.from_numpy(std))
+        self.register_buffer("mean", torch.tensor(mean))  # copied: no two buffers share memory
+        self.register_buffer("std", torch.tensor(std))
         width, sizes = params.width, codes.max(axis=0) + 1
         dimensions = {
             TYPE: params.type_width,

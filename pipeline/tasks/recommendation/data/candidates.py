@@ -42,7 +42,7 @@ def find(state: State, questions: Questions, counts: Counts, retrieval: Retrieva
     new = [
         _similar(state, similarity, owned, retrieval.similar),
         _affine(state, counts, size, retrieval.affine),
-        np.broadcast_to(state.items.best_sellers[: retrieval.popular], (size, retrieval.popular)),
+        np.tile(state.items.best_sellers[: retrieval.popular], (size, 1)),
         _together(state, lift_keys, lifts, size, retrieval.together),
     ]
     unseen = np.concatenate(new, axis=1)

@@ -94,6 +94,30 @@ def parameters(retail: dict[str, Any], folder: Path, root: Path) -> dict[str, An
     return section
 
 
+def learning(section: dict[str, Any]) -> dict[str, Any]:
+    """`section` with everything that learns shrunk, so that a whole pass takes a minute."""
+    small = copy.deepcopy(section)
+    for recipe in (small["forecast"]["recipe"], small["train"]):
+        recipe["retrieval"] |= {
+            "repeats": 40, "similar": 20, "affine": 10, "popular": 10, "together": 10,
+            "similarity_items": 200, "ridge": 20, "neighbours": 20, "neighbour_pool": 100,
+        }  # fmt: skip
+        recipe["examples"] |= {"origins": 4, "questions_max": 1000}
+        recipe["network"] |= {"width": 16, "hidden": [32]}
+        recipe |= {"epochs": 2, "batch_size": 16, "learning_rate": 0.01}
+    small["forecast"] |= {"customer_shares": [0.25, 0.5, 1.0], "questions": 100, "draws": 50}
+    small["evaluate"] |= {"draws": 100}
+    small["register"] |= {"margin": 0.2, "draws": 100}
+    small["deploy"] |= {"samples": 40, "load_seconds": 0.5}
+    small["monitor"] |= {"window": 60, "windows": 20, "degraded_windows": 4}
+    small["goals"] |= {
+        "gain_over_baseline_min": -0.2, "recall_at_20_min": 0.1, "novel_recall_at_20_min": 0.0,
+        "latency_p99_ms_max": 2000, "drift_detection_min": 0.0, "false_alarms_max": 1.0,
+    }  # fmt: skip
+    small["plan"]["resources"]["minutes_max"] = 30
+    return small
+
+
 def _transactions(customers: int, goods: np.ndarray, rng: np.random.Generator) -> pa.Table:
     """Each customer has favourites and a rhythm; four of five things bought are favourites."""
     popularity = 1 / np.arange(1, len(goods) + 1) ** 0.8

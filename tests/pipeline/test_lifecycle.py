@@ -1,61 +1,26 @@
 """The whole lifecycle on a few hundred drawn digits, by `dvc repro` in a repository of its own."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
 from pipeline.core.verdict import PHASES
-from tests.imports import ROOT
-
-Dvc = Callable[..., subprocess.CompletedProcess[str]]
+from tests.pipeline import repositories
+from tests.pipeline.repositories import Dvc
 
 
 @pytest.fixture(scope="module")
 def repository(
     tmp_path_factory: pytest.TempPathFactory, small_parameters: tuple[dict, Path]
 ) -> tuple[Path, Dvc]:
-    """A clone-like folder with the project's own code, small parameters, git and DVC."""
-    folder, elsewhere = tmp_path_factory.mktemp("repository"), tmp_path_factory.mktemp("stores")
-    for name in ("pipeline", "serving"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "bentofile.yaml", ".dvcignore", ".gitignore"):
-        shutil.copy(ROOT / name, folder / name)
     content, archive = small_parameters
-    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    shutil.copy(archive, folder / "digits.zip")
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "BENTOML_HOME": str(elsewhere / "bentoml"),
-        "DVC_SITE_CACHE_DIR": str(elsewhere / "dvc"),
-        "GIT_CONFIG_GLOBAL": os.devnull,
-    }
-
-    # A stage run in this process by another test has left its own store there.
-    environment.pop("MLFLOW_TRACKING_URI", None)
-
-    def run(*command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280, check=False
-        )
-
-    identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
-    for command in (
-        ("git", "init", "--quiet"),
-        ("dvc", "init", "--quiet"),
-        ("git", "add", "."),
-        ("git", *identity, "commit", "--quiet", "--message", "start"),
-    ):
-        done = run(*command)
-        assert done.returncode == 0, done.stderr
-    return folder, run
+    made = repositories.make(tmp_path_factory, {"projects": {"digits": content["projects"]["digits"]}})
+    shutil.copy(archive, made[0] / "digits.zip")
+    return made
 
 
 def stages_run(output: str) -> list[str]:

@@ -81,7 +81,7 @@ def feature_names(prepared: Path) -> tuple[str, ...]:
 def linear_network(names: tuple[str, ...]) -> onnx.ModelProto:
     """The inputs and the output of the real one; a weighted sum of some features."""
     weights = np.array([[WEIGHTS.get(name, 0.0)] for name in names], dtype=np.float32)
-    given = [
+    given: list[tuple[str, int, list[str | int | None]]] = [
         ("products", TensorProto.INT32, ["B", "C"]),
         ("features", TensorProto.FLOAT, ["B", "C", len(names)]),
         ("sequence", TensorProto.INT32, ["B", RETRIEVAL.baskets, RETRIEVAL.basket_products]),

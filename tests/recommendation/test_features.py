@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -231,7 +232,7 @@ def test_a_whole_shop_sees_nothing_later(prepared_shop: ShopProject) -> None:
 
 def _spoilt(part: Purchases, day: int) -> Purchases:
     later, rng = np.asarray(part.day) >= day, np.random.default_rng(0)
-    changed = {
+    changed: dict[str, Any] = {
         name: np.where(later, rng.permutation(getattr(part, name)), getattr(part, name))
         for name in ("customer", "product", "store", "quantity", "value", "discount")
     }

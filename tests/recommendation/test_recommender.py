@@ -1,0 +1,385 @@
+"""The recommender on a package of the synthetic shop: lists, live events, ids, notes, reasons."""
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.core.errors import ModelError
+from pipeline.tasks.recommendation.data import inputs, ranking
+from pipeline.tasks.recommendation.data.asking import MODES, Answer, Ask, Event, Id
+from pipeline.tasks.recommendation.data.dataset import read_catalogue, read_split
+from pipeline.tasks.recommendation.data.recommender import Recommender
+from pipeline.tasks.recommendation.data.state import CATALOGUE, SPLITS
+from pipeline.tasks.recommendation.learning import examples
+from tests.imports import ROOT
+from tests.recommendation import shop_package
+from tests.recommendation.shop_package import RETRIEVAL
+from tests.recommendation.shop_project import ShopProject
+
+NOW = datetime(2026, 3, 1, 18, 0, tzinfo=UTC)
+CUSTOMER = 7
+
+
+@pytest.fixture(scope="module")
+def package(prepared_shop: ShopProject, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shop_package.with_state(tmp_path_factory.mktemp("model") / "shop", prepared_shop.paths.prepared)
+
+
+@pytest.fixture(scope="module")
+def shared(package: Path) -> Recommender:
+    """For tests that send no events."""
+    return Recommender(package)
+
+
+@pytest.fixture
+def recommender(package: Path) -> Recommender:
+    return Recommender(package)
+
+
+def one(recommender: Recommender, ask: Ask, now: datetime | None = None) -> Answer:
+    (answer,) = recommender.recommend([ask], now)
+    return answer
+
+
+def ids(answer: Answer) -> list[Id]:
+    return [item.product_id for item in answer.items]
+
+
+def bought(recommender: Recommender, customer: Id) -> set[Id]:
+    return {item["product_id"] for basket in recommender.history(customer) for item in basket["items"]}
+
+
+def purchase(customer: Id, product: Id, at: datetime = NOW, quantity: float = 1.0) -> Event:
+    return Event(customer, product, "purchase", at, quantity)
+
+
+def test_replenish_is_what_was_bought_discover_what_was_not_and_mixed_both(shared: Recommender) -> None:
+    own = bought(shared, CUSTOMER)
+    lists = {mode: one(shared, Ask(CUSTOMER, k=20, mode=mode)) for mode in MODES}
+    assert set(ids(lists["replenish"])) <= own
+    assert not set(ids(lists["discover"])) & own
+    assert {answer.served_by for answer in lists.values()} == {"network"}
+    scores = {item.product_id: item.score for mode in ("replenish", "discover") for item in lists[mode].items}
+    best = sorted(scores, key=lambda product: -scores[product])[:10]
+    assert ids(lists["mixed"])[:10] == best
+
+
+def test_an_answer_is_plain_and_falls(shared: Recommender) -> None:
+    answer = one(shared, Ask(CUSTOMER, k=15))
+    scores = [item.score for item in answer.items]
+    assert len(answer.items) == len(set(ids(answer))) == 15
+    assert scores == sorted(scores, reverse=True)
+    for item in answer.items:
+        assert type(item.product_id) is int
+        assert type(item.score) is float
+        assert item.name.startswith("TYPE")
+        assert item.reason
+    assert all(type(value) is float for value in answer.properties.values())
+    json.dumps([dict(answer.properties), scores], allow_nan=False)
+
+
+def test_ids_are_the_same_as_numbers_and_as_text(shared: Recommender) -> None:
+    basket = ids(one(shared, Ask(CUSTOMER)))[:2]
+    number = one(shared, Ask(CUSTOMER, tuple(basket), exclude=(1005,), store=32))
+    text = one(shared, Ask(str(CUSTOMER), tuple(map(str, basket)), exclude=("1005",), store="32"))
+    assert text == number
+    assert shared.history(str(CUSTOMER)) == shared.history(CUSTOMER)
+    assert shared.has_customer("7")
+    assert shared.has_product("1005")
+    assert not shared.has_product("05")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_of_the_basket_or_excluded_is_recommended(shared: Recommender, mode: Any) -> None:
+    first = ids(one(shared, Ask(CUSTOMER, k=6, mode=mode)))
+    answer = one(shared, Ask(CUSTOMER, tuple(first[:3]), k=100, mode=mode, exclude=tuple(first[3:])))
+    assert not set(first) & set(ids(answer))
+    assert answer.items
+
+
+@pytest.mark.parametrize("customer", [CUSTOMER, "nobody", None])
+def test_a_list_is_filled_up_to_k(shared: Recommender, customer: Id | None) -> None:
+    """Of 288 products about 60 are candidates of a question."""
+    excluded = tuple(ids(one(shared, Ask(customer, k=20))))
+    answer = one(shared, Ask(customer, k=100, exclude=excluded, mode="discover"))
+    assert len(set(ids(answer))) == 100
+    assert not set(excluded) & set(ids(answer))
+    scores = [item.score for item in answer.items]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_what_was_bought_is_not_filled_up_with_anything_else(shared: Recommender) -> None:
+    own = bought(shared, CUSTOMER)
+    answer = one(shared, Ask(CUSTOMER, k=100, mode="replenish"))
+    assert set(ids(answer)) == own
+    assert answer.notes == (f"only {len(own)} products were bought before",)
+
+
+def test_an_unknown_customer_gets_what_sells_best(shared: Recommender) -> None:
+    named, anonymous = one(shared, Ask("nobody")), one(shared, Ask(None))
+    assert named.items == anonymous.items
+    assert {named.served_by, anonymous.served_by} == {"popularity"}
+    assert named.notes == ("customer nobody is unknown: this is what sells best",)
+    assert anonymous.notes == ("neither a customer nor a basket was named: this is what sells best",)
+    assert not shared.has_customer("nobody")
+
+
+def test_a_store_has_best_sellers_of_its_own(shared: Recommender) -> None:
+    everywhere = one(shared, Ask(None, k=30))
+    stores = [one(shared, Ask(None, k=30, store=store)) for store in shared.stores]
+    assert all(ids(answer) != ids(everywhere) for answer in stores)
+    unknown = one(shared, Ask(None, k=30, store=99))
+    assert unknown.items == everywhere.items
+    assert "store 99 is unknown: the list is that of the whole shop" in unknown.notes
+
+
+def test_a_basket_of_somebody_unknown_is_answered_by_the_network(shared: Recommender) -> None:
+    product = ids(one(shared, Ask(None)))[0]
+    answer = one(shared, Ask("nobody", (product, "no product")))
+    assert answer.served_by == "network"
+    assert answer.notes == (
+        "customer nobody is unknown",
+        "product no product is unknown and was left out",
+    )
+    only_unknown = one(shared, Ask(None, ("a", "b", "c", "d", "e", "f", "g")))
+    assert only_unknown.served_by == "popularity"
+    assert any("a, b, c, d, e and 2 more are unknown" in note for note in only_unknown.notes)
+
+
+def test_demographics_are_said_not_to_be_used(shared: Recommender) -> None:
+    plain = one(shared, Ask("nobody"))
+    answer = one(shared, Ask("nobody", demographics={"age": "19-24"}))
+    assert answer.items == plain.items
+    assert any("demographics are not used" in note for note in answer.notes)
+
+
+def test_the_customer_decides_and_so_does_the_basket(shared: Recommender) -> None:
+    customers = shared.customers(20)
+    answers = shared.recommend([Ask(customer) for customer in customers])
+    assert len({tuple(ids(answer)) for answer in answers}) == len(customers)
+    baskets = [(product,) for product in ids(one(shared, Ask(None, k=12)))]
+    answers = shared.recommend([Ask(None, basket, k=5) for basket in baskets])
+    assert len({tuple(ids(answer)) for answer in answers}) > len(baskets) / 2
+
+
+def test_many_are_answered_as_one(shared: Recommender) -> None:
+    asks = [Ask(c, k=5, mode=MODES[c % 3]) for c in range(1, 121)] + [Ask("x"), Ask(None, (1000,))]
+    assert shared.recommend(asks) == [one(shared, ask) for ask in asks]
+    assert shared.recommend([]) == []
+
+
+def test_a_purchase_counts_at_once(recommender: Recommender) -> None:
+    new = ids(one(recommender, Ask(CUSTOMER, mode="discover")))[0]
+    before = recommender.history(CUSTOMER)
+    recommender.add_events([purchase(CUSTOMER, new, quantity=2.0)])
+    replenish = one(recommender, Ask(str(CUSTOMER), k=100, mode="replenish"), NOW)
+    (item,) = (item for item in replenish.items if item.product_id == new)
+    assert item.reason == "bought once, today"
+    assert new not in ids(one(recommender, Ask(CUSTOMER, k=100, mode="discover"), NOW))
+    newest, *rest = recommender.history(CUSTOMER)
+    assert rest == before
+    assert [(found["product_id"], found["quantity"]) for found in newest["items"]] == [(new, 2.0)]
+    assert newest["day"] == "2017-12-25"  # the clock stands at the end of the data
+    assert replenish.properties["customer_baskets"] == len(before) + 1
+
+
+def test_an_unknown_customer_becomes_known_by_what_he_buys(recommender: Recommender) -> None:
+    recommender.add_events([purchase("new", 1001), purchase("new", "1002"), purchase("other", 1003)])
+    assert recommender.has_customer("new")
+    answer = one(recommender, Ask("new", mode="replenish"), NOW)
+    assert set(ids(answer)) == {1001, 1002}
+    assert answer.served_by == "network"
+    assert [len(basket["items"]) for basket in recommender.history("new")] == [2]
+
+
+def test_purchases_of_one_trip_are_one_basket(recommender: Recommender) -> None:
+    minutes = [0, 60, 170, 300, 421]
+    events = [purchase("new", 1001 + i % 3, NOW + timedelta(minutes=m)) for i, m in enumerate(minutes)]
+    recommender.add_events(events[2:])
+    recommender.add_events(events[:2])  # what comes late is put where it belongs
+    found = [[item["product_id"] for item in basket["items"]] for basket in recommender.history("new")]
+    assert found == [[1002], [1001], [1001, 1002, 1003]]
+
+
+def test_what_the_state_may_hold_already_is_not_counted_twice(recommender: Recommender) -> None:
+    before = recommender.history(CUSTOMER)
+    recommender.add_events([purchase(CUSTOMER, 1001, datetime(2017, 12, 24, 12, tzinfo=UTC))])
+    assert recommender.history(CUSTOMER) == before
+
+
+def test_a_cart_is_the_basket_of_whoever_names_none(recommender: Recommender) -> None:
+    first, second = ids(one(recommender, Ask(CUSTOMER)))[:2]
+    recommender.add_events(
+        [
+            Event(CUSTOMER, first, "cart", NOW),
+            Event(CUSTOMER, second, "view", NOW),
+            Event("x", 1001, "cart", NOW),
+        ]
+    )
+    soon, later = NOW + timedelta(minutes=90), NOW + timedelta(minutes=150)
+    answer = one(recommender, Ask(CUSTOMER), soon)
+    assert first not in ids(answer)
+    assert second in ids(answer)
+    assert answer.notes == ("1 put into the cart lately counts as the basket",)
+    assert answer.properties["basket_products"] == 1
+    assert first in ids(one(recommender, Ask(CUSTOMER), later))
+    assert first in ids(one(recommender, Ask(CUSTOMER, (second,)), soon))
+    assert one(recommender, Ask("x"), soon).served_by == "network"
+    recommender.add_events([purchase(CUSTOMER, first, NOW + timedelta(minutes=5))])
+    assert first in ids(one(recommender, Ask(CUSTOMER, k=20), soon))
+
+
+def test_events_of_unknown_products_change_nothing(recommender: Recommender) -> None:
+    before = one(recommender, Ask(CUSTOMER))
+    recommender.add_events([purchase(CUSTOMER, "no product"), Event(CUSTOMER, 1001, "exposure", NOW)])
+    assert one(recommender, Ask(CUSTOMER)) == before
+
+
+def test_on_the_wall_clock_days_pass(prepared_shop: ShopProject, tmp_path: Path) -> None:
+    package = shop_package.with_state(tmp_path / "wall", prepared_shop.paths.prepared, clock="wall")
+    recommender = Recommender(package)
+    evening = datetime(2018, 1, 3, 1, 0, tzinfo=UTC)  # still the day before in the shop
+    recommender.add_events(
+        [purchase("new", 1001, evening), purchase("new", 1001, evening + timedelta(days=4))]
+    )
+    reasons = [
+        one(recommender, Ask("new", mode="replenish"), evening + timedelta(days=days)).items[0].reason
+        for days in (4, 5, 10)
+    ]
+    assert reasons == [
+        "bought twice, about every 4 days, last today",
+        "bought twice, about every 4 days, last yesterday",
+        "bought twice, about every 4 days, last 6 days ago",
+    ]
+    assert [basket["day"] for basket in recommender.history("new")] == ["2018-01-06", "2018-01-02"]
+
+
+def test_reasons_say_why(shared: Recommender) -> None:
+    history = shared.history(CUSTOMER)
+    (first, *_) = one(shared, Ask(CUSTOMER, mode="replenish")).items
+    times = sum(first.product_id in [i["product_id"] for i in basket["items"]] for basket in history)
+    assert first.reason.startswith(f"bought {times} times, about every ")
+    assert {item.reason for item in one(shared, Ask(None)).items} == {"sells best in this shop now"}
+    held = tuple(ids(one(shared, Ask(None)))[:3])
+    names = {name["name"] for product in held for name in shared.search(str(product), 1)}
+    reasons = [item.reason for item in one(shared, Ask(None, held, k=20)).items]
+    said = {reason.removeprefix("often bought with ") for reason in reasons if "bought with" in reason}
+    assert said
+    assert said <= names
+
+
+def test_it_is_asked_and_told_by_many_threads(recommender: Recommender) -> None:
+    customers: list[Id] = [*recommender.customers(8), *(f"new {i}" for i in range(8))]
+    before = sum(len(recommender.history(customer)) for customer in customers)
+
+    def work(i: int) -> None:
+        for turn in range(12):
+            customer = customers[(i + turn) % len(customers)]
+            if i % 2:
+                recommender.add_events([purchase(customer, 1000 + turn, NOW + timedelta(hours=3 * turn))])
+            answer = one(recommender, Ask(customer, (1050,), k=12))
+            assert len(set(ids(answer))) == 12
+            recommender.history(customer)
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(work, range(16)))
+    after = sum(len(recommender.history(customer)) for customer in customers)
+    assert after == before + 8 * 12  # each purchase is three hours from the next
+
+
+def test_the_page_is_told_what_it_asks_for(shared: Recommender) -> None:
+    assert shared.name == "shop"
+    assert len(shared.sha256) == 64
+    assert set(shared.stores) == {31, 32, 33}
+    assert shared.attributes["age"] == ("19-24", "25-34", "35-44")
+    customers = shared.customers(10)
+    assert len(customers) == 10
+    assert all(shared.history(customer) for customer in customers)
+    assert len(shared.customers(1000)) <= 120
+    days = [basket["day"] for basket in shared.history(CUSTOMER)]
+    assert days == sorted(days, reverse=True)
+    assert shared.history("nobody") == []
+
+
+def test_products_are_found_by_the_beginnings_of_words(shared: Recommender) -> None:
+    names = [product["name"] for product in shared.search("oz typ 1-3", 100)]
+    assert "TYPE 1-3 3 OZ" in names
+    for name in names:
+        words = name.replace("-", " ").split()
+        assert all(any(word.startswith(w) for word in words) for w in ("OZ", "TYP", "1", "3")), name
+    assert len(shared.search("ty", 7)) == 7
+    assert shared.search("1003", 3)[0]["product_id"] == 1003
+    assert shared.search("nothing-like-it", 5) == shared.search("  ", 5) == []
+
+
+def test_training_and_service_compute_the_same(
+    shared: Recommender, prepared_shop: ShopProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit, whether customers are asked one by one or together."""
+    prepared = prepared_shop.paths.prepared
+    known = read_catalogue(prepared / "train" / CATALOGUE)
+    past = examples.Past([read_split(prepared / s) for s in SPLITS], known, RETRIEVAL, 28)
+    customers = np.arange(len(known.customer_ids))
+    rng = np.random.default_rng(0)
+    held = [rng.choice(len(known.product_ids), rng.integers(0, 4), replace=False) for _ in customers]
+    targets = examples.Targets(customers, [np.array([0])] * len(customers))
+    expected = examples.at(past, past.parts[-1].end_day, targets, held).inputs
+
+    found: list[inputs.Inputs] = []
+    computed = inputs.of_counts
+
+    def kept(*arguments: Any) -> inputs.Inputs:
+        found.append(computed(*arguments))
+        return found[-1]
+
+    monkeypatch.setattr(ranking.inputs, "of_counts", kept)
+    for customer, basket in zip(known.customer_ids, held, strict=True):
+        one(shared, Ask(int(customer), tuple(known.product_ids[basket].tolist())))
+    assert found[0].names == expected.names
+    for name in ("products", "bought", "features", "sequence", "ages"):
+        served = np.concatenate([getattr(part, name) for part in found])
+        assert np.array_equal(served, getattr(expected, name)), name
+
+
+def test_a_package_without_state_is_refused(prepared_shop: ShopProject, tmp_path: Path) -> None:
+    package = shop_package.write(tmp_path / "bare", prepared_shop.paths.prepared)
+    with pytest.raises(ModelError, match="no state/"):
+        Recommender(package)
+
+
+def test_it_needs_nothing_that_the_image_lacks(package: Path) -> None:
+    code = (
+        "import sys, json; from pathlib import Path\n"
+        "from pipeline.tasks.recommendation.data.recommender import Recommender\n"
+        "from pipeline.tasks.recommendation.data.asking import Ask\n"
+        "answer = Recommender(Path(sys.argv[1])).recommend([Ask(7)])[0]\n"
+        "heavy = ('torch', 'pandas', 'pyarrow', 'sklearn', 'mlflow', 'onnx', 'pydantic', 'yaml')\n"
+        "print(json.dumps([len(answer.items), [name for name in heavy if name in sys.modules]]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(package)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [10, []]
+
+
+def test_ids_that_are_text_stay_text(prepared_shop: ShopProject, tmp_path: Path) -> None:
+    """The same shop with other ids."""
+    import shutil
+
+    prepared = tmp_path / "prepared"
+    shutil.copytree(prepared_shop.paths.prepared, prepared)
+    for name in ("product_ids", "customer_ids", "store_ids"):
+        path = prepared / "train" / CATALOGUE / f"{name}.npy"
+        np.save(path, np.array([f"{name[0]}{id_}" for id_ in np.load(path)]))
+    recommender = Recommender(shop_package.with_state(tmp_path / "shop", prepared))
+    answer = one(recommender, Ask("c7", ("p1001",), store="s31"))
+    assert answer.served_by == "network"
+    assert all(type(item.product_id) is str and item.product_id.startswith("p1") for item in answer.items)
+    assert not answer.notes

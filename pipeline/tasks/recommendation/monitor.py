@@ -122,7 +122,7 @@ def monitor(params: Any, paths: Paths, package: Path, folder: Path) -> Evaluatio
     alarms = _alarms(reference, sound, limits.windows, limits, rng)
     false_alarms = float(np.mean([judged.alarm(limits.alarm_p) for judged in alarms]))
     false_interval = wilson_interval(round(false_alarms * limits.windows), limits.windows)
-    degraded = {}
+    degraded: dict[str, dict[str, Any]] = {}
     for name, change in DEGRADATIONS.items():
         made = replay.weeks(unseen.first_day, unseen.end_day, DEGRADED, rng, change)
         judged = _alarms(reference, made, limits.degraded_windows, limits, rng)

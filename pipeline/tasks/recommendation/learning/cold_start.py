@@ -22,7 +22,7 @@ HALVES = 2
 def measure(past: Past, day: int, limits: Evaluate) -> dict[str, Any]:
     """Recall at 20 of popularity and of popularity within demographics, and their paired difference."""
     targets = past.next_baskets(day, limits.first_basket_days)
-    described = (past.catalogue.demographics > 0).any(axis=1)
+    described: np.ndarray = np.any(past.catalogue.demographics > 0, axis=1)
     chosen = described[targets.customers]
     if not chosen.any():
         return {"customers": 0}

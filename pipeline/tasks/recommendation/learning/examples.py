@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ class Examples:
 
     def rows(self, chosen: np.ndarray | slice) -> "Examples":
         """The examples at some places."""
-        arrays = {name: getattr(self.inputs, name)[chosen] for name in INPUTS}
+        arrays: dict[str, Any] = {name: getattr(self.inputs, name)[chosen] for name in INPUTS}
         answers = [getattr(self, name)[chosen] for name in ANSWERS]
         return Examples(replace(self.inputs, **arrays), *answers)
 
@@ -164,7 +165,9 @@ def _batch(
 
 
 def _joined(pieces: Sequence[Examples]) -> Examples:
-    arrays = {name: np.concatenate([getattr(piece.inputs, name) for piece in pieces]) for name in INPUTS}
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(piece.inputs, name) for piece in pieces]) for name in INPUTS
+    }
     answers = [np.concatenate([getattr(piece, name) for piece in pieces]) for name in ANSWERS]
     return Examples(replace(pieces[0].inputs, **arrays), *answers)
 
@@ -244,7 +247,7 @@ def _room(example: Examples, size: int) -> Examples:
     def empty(values: np.ndarray) -> np.ndarray:
         return np.empty((size, *values.shape[1:]), dtype=values.dtype)
 
-    arrays = {name: empty(getattr(example.inputs, name)) for name in INPUTS}
+    arrays: dict[str, Any] = {name: empty(getattr(example.inputs, name)) for name in INPUTS}
     answers = [empty(getattr(example, name)) for name in ANSWERS]
     return Examples(replace(example.inputs, **arrays), *answers)
 

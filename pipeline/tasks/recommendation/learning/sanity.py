@@ -59,7 +59,7 @@ def _overfit_one_batch(
         scores = ranker(*arguments).masked_fill(~there, MINUS_INFINITY)
         loss = listwise(scores, relevant)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if step == 0:
             idle = [n for n, p in ranker.named_parameters() if p.grad is None or not p.grad.any()]
             if idle:

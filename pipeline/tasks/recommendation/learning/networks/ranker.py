@@ -54,8 +54,8 @@ class Ranker(nn.Module):
         self.embeddings = nn.ModuleList(
             nn.Embedding(int(sizes[column]), wide) for column, wide in dimensions.items()
         )
-        for embedding in self.embeddings:
-            nn.init.normal_(embedding.weight, std=0.1)
+        for weight in self.embeddings.parameters():
+            nn.init.normal_(weight, std=0.1)
         self.product = nn.Linear(sum(dimensions.values()), width)
         self.when = nn.Sequential(nn.Linear(2, 16), nn.GELU(), nn.Linear(16, width))
         self.position = nn.Parameter(torch.randn(baskets, width) * 0.05)

@@ -1,0 +1,208 @@
+"""Examples, metrics, baselines, networks: what the recommender learns from and is judged by."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from pipeline.core import model_package
+from pipeline.core.errors import ModelError
+from pipeline.core.statistics import clustered_mean
+from pipeline.tasks.recommendation.data import network, tifu
+from pipeline.tasks.recommendation.data.dataset import read_catalogue, read_split
+from pipeline.tasks.recommendation.data.histories import Rows
+from pipeline.tasks.recommendation.data.retrieval import Retrieval
+from pipeline.tasks.recommendation.data.state import CATALOGUE
+from pipeline.tasks.recommendation.learning import (
+    baselines,
+    examples,
+    export,
+    fitting,
+    lists,
+    networks,
+    ranking,
+    sanity,
+)
+from pipeline.tasks.recommendation.learning.examples import Examples, Past
+from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
+from pipeline.tasks.recommendation.parameters import Train
+from tests import synthetic_shop
+from tests.imports import ROOT
+from tests.recommendation.shop_project import ShopProject
+
+WEEK = 7
+# Of Lightning and of the exporter, about what is meant here.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*You defined a `validation_step`"),
+    pytest.mark.filterwarnings("ignore:.*isinstance.treespec"),
+]
+
+
+def train_params(**network_changes: object) -> Train:
+    retail = yaml.safe_load((ROOT / "params.yaml").read_text())["projects"]["retail"]
+    section = synthetic_shop.learning(retail)["train"]
+    section["network"] |= network_changes
+    return Train.model_validate(section)
+
+
+@pytest.fixture(scope="module")
+def past(prepared_shop: ShopProject) -> Past:
+    prepared = prepared_shop.paths.prepared
+    parts = [read_split(prepared / split) for split in ("train", "val")]
+    retrieval = Retrieval(**train_params().retrieval.model_dump())
+    return Past(parts, read_catalogue(prepared / "train" / CATALOGUE), retrieval, 28)
+
+
+@pytest.fixture(scope="module")
+def asked(past: Past) -> Examples:
+    day = past.parts[1].first_day
+    return examples.at(past, day, past.next_baskets(day, WEEK))
+
+
+def made(past: Past, asked: Examples, params: Train) -> Ranker:
+    torch.manual_seed(0)
+    mean, std = fitting.feature_statistics(asked)
+    return networks.build(params.network, past.catalogue.codes, mean, std, params.retrieval.baskets)
+
+
+def test_targets_are_the_first_baskets_of_the_days_asked_about(past: Past) -> None:
+    day = past.parts[1].first_day
+    targets = past.next_baskets(day, WEEK)
+    purchases = past.parts[1]
+    for customer, products in list(zip(targets.customers, targets.products, strict=True))[:20]:
+        of_customer = np.flatnonzero((purchases.customer == customer) & (purchases.day < day + WEEK))
+        first = purchases.basket[of_customer] == purchases.basket[of_customer[0]]
+        assert sorted(purchases.product[of_customer[first]]) == sorted(products)
+
+
+def test_live_baskets_are_taken_out_of_the_answers_and_hidden_customers_have_no_history(past: Past) -> None:
+    found = examples.training(past, past.parts[1].first_day, 3, WEEK, WEEK, 1.0, 1.0, 400, seed=1)
+    held = found.inputs.features[..., found.inputs.names.index("basket_products")].max(axis=1)
+    assert (held > 0).mean() > 0.4
+    nobody = found.customers < 0
+    assert nobody.any() and (found.baskets[nobody] == 0).all() and not found.inputs.bought[nobody].any()
+    assert (found.relevant.sum(axis=1) <= found.wanted).all() and found.relevant.any(axis=1).all()
+
+
+def test_training_questions_are_thinned_to_the_most_that_is_allowed(past: Past) -> None:
+    until = past.parts[1].first_day
+    few = examples.training(past, until, 4, WEEK, WEEK, 0.0, 0.0, 60, seed=1)
+    assert 30 < len(few) <= 60
+
+
+def test_metrics_on_a_ranking_known_by_hand() -> None:
+    scores = np.array([[3.0, 2.0, 1.0, 0.0]])
+    relevant, wanted = np.array([[1.0, 0.0, 1.0, 0.0]]), np.array([4])
+    assert ranking.recall(scores, relevant, wanted, 3) == pytest.approx([0.5])
+    assert ranking.hit_rate(scores, relevant, 1) == pytest.approx([1])
+    ideal = 1 + 1 / np.log2(3) + 1 / np.log2(4)
+    assert ranking.ndcg(scores, relevant, wanted, 3) == pytest.approx([(1 + 1 / 2) / ideal])
+
+
+def test_lists_and_rankings_are_judged_alike() -> None:
+    made_lists, baskets = np.array([[4, 7, -1]]), [np.array([7, 9])]
+    found = lists.hits(made_lists, baskets, 10)
+    assert found.tolist() == [[False, True, False]]
+    assert lists.recall(found, np.array([2])) == pytest.approx([0.5])
+    assert lists.ndcg(found, np.array([2])) == pytest.approx([(1 / np.log2(3)) / (1 + 1 / np.log2(3))])
+    kinds = np.arange(10) // 5
+    assert lists.recall_of_kinds(made_lists, baskets, kinds) == pytest.approx([1.0])
+
+
+def test_an_interval_over_customers_is_wider_than_one_over_their_questions() -> None:
+    rng = np.random.default_rng(0)
+    customers = np.repeat(np.arange(50), 20)
+    values = np.repeat(rng.normal(0, 1, 50), 20)
+    mean, (low, high) = clustered_mean(values, customers, draws=300, seed=0)
+    _, (narrow_low, narrow_high) = clustered_mean(values, np.arange(1000), draws=300, seed=0)
+    assert low < mean < high and high - low > 3 * (narrow_high - narrow_low)
+
+
+def test_tifu_weighs_newer_groups_of_baskets_more() -> None:
+    ordinal = np.arange(24)
+    rows = Rows(
+        1, np.zeros(24, int), (ordinal >= 12).astype(int), ordinal, ordinal, np.ones(24), np.zeros(24, int)
+    )
+    old, new = tifu.vectors(rows, 2).toarray()[0]
+    assert new / old == pytest.approx(sum(0.8**g for g in range(6)) / sum(0.8**g for g in range(6, 12)))
+
+
+def test_baselines_list_what_they_say(past: Past) -> None:
+    day = past.parts[1].first_day
+    targets = past.next_baskets(day, WEEK)
+    rows = past.histories.rows(targets.customers, past.histories.ends(day))
+    question = baselines.Asked(past.state(day), targets.customers, rows, past.retrieval)
+    personal = baselines.personal_top(question, 10)
+    counts = np.bincount(rows.product[rows.question == 0], minlength=question.state.products)
+    listed = personal[0][personal[0] >= 0]
+    assert (np.diff(counts[listed]) <= 0).all() and counts[listed[0]] == counts.max()
+    combined = baselines.combined_top(question, 10)
+    assert (combined >= 0).all() and all(len(set(row)) == 10 for row in combined.tolist())
+    for name, baseline in baselines.BASELINES.items():
+        assert baseline(question, 10).shape == (len(targets.customers), 10), name
+
+
+@pytest.mark.parametrize(
+    "sequence",
+    [
+        {"name": "transformer", "layers": 1, "heads": 2, "dropout": 0.1},
+        {"name": "lstm", "layers": 1, "dropout": 0.1},
+    ],
+)
+def test_a_network_learns_and_is_the_same_after_export_and_loading(
+    past: Past, asked: Examples, tmp_path: Path, sequence: dict
+) -> None:
+    params = train_params(sequence=sequence)
+    ranker = made(past, asked, params)
+    sanity.check(ranker, asked)
+    fitting.fit(ranker, params, 1, asked)
+    scores = np.where(asked.inputs.products >= 0, fitting.scores(ranker, asked), network.NO_CANDIDATE)
+    learnt = ranking.recall(scores, asked.relevant, asked.wanted, 10).mean()
+    popular = asked.inputs.features[..., asked.inputs.names.index("popularity_1")]
+    popular = np.where(asked.inputs.products >= 0, popular, network.NO_CANDIDATE)
+    assert learnt > ranking.recall(popular, asked.relevant, asked.wanted, 10).mean()
+
+    save_file({name: value.contiguous() for name, value in ranker.state_dict().items()},
+              tmp_path / model_package.WEIGHTS)  # fmt: skip
+    export.to_onnx(ranker, asked.inputs, tmp_path / model_package.NETWORK)
+    np.save(tmp_path / network.KNOWN_PRODUCTS, past.catalogue.product_ids)
+    description = {
+        "network": params.network.model_dump(mode="json"),
+        "features": list(asked.inputs.names),
+        "retrieval": params.retrieval.model_dump(),
+    }
+    model_package.describe(tmp_path, description, [network.KNOWN_PRODUCTS])
+    exported = network.load(tmp_path, past.catalogue).scores(asked.inputs)
+    assert np.abs(exported - scores).max() < 1e-4
+    loaded = networks.load(tmp_path, past.catalogue)(asked)
+    assert np.abs(np.where(asked.inputs.products >= 0, loaded, network.NO_CANDIDATE) - scores).max() < 1e-5
+
+
+def test_products_that_a_network_does_not_know_are_unknown_to_it(
+    past: Past, asked: Examples, tmp_path: Path
+) -> None:
+    known = past.catalogue.product_ids[:-5]
+    places = network._places(known, past.catalogue.product_ids)
+    assert places[:-5].tolist() == list(range(len(known))) and (places[-5:] == len(known)).all()
+    with pytest.raises(ModelError, match="Train it again"):
+        network._places(known.astype(str), past.catalogue.product_ids)
+
+
+def test_a_network_that_cannot_learn_is_told_before_the_long_run(past: Past, asked: Examples) -> None:
+    ranker = made(past, asked, train_params())
+    ranker.taste.weight.requires_grad_(False)
+    with pytest.raises(ModelError, match=r"no gradient reaches .*taste"):
+        sanity.check(ranker, asked)
+
+
+def test_training_again_gives_the_same_weights(past: Past, asked: Examples) -> None:
+    params = train_params()
+    found = []
+    for _ in range(2):
+        ranker = made(past, asked, params)
+        fitting.fit(ranker, params, 5, asked)
+        found.append(torch.cat([p.detach().flatten() for p in ranker.parameters()]))
+    assert torch.equal(*found)

@@ -18,7 +18,8 @@ from pipeline.tasks.image_classification.learning.calibration import (
     fit_temperature,
     reliability,
 )
-from pipeline.tasks.image_classification.parameters import Image, Recipe
+from pipeline.tasks.image_classification.parameters import Image
+from pipeline.tasks.image_classification.recipe_parameters import Recipe
 from tests import synthetic_digits
 from tests.imports import ROOT
 

@@ -227,7 +227,7 @@ def test_a_cart_is_the_basket_of_whoever_names_none(recommender: Recommender) ->
     answer = one(recommender, Ask(CUSTOMER), soon)
     assert first not in ids(answer)
     assert second in ids(answer)
-    assert answer.notes == ("1 put into the cart lately counts as the basket",)
+    assert answer.notes == ("1 product that was put into the cart within two hours: taken as the basket",)
     assert answer.properties["basket_products"] == 1
     assert first in ids(one(recommender, Ask(CUSTOMER), later))
     assert first in ids(one(recommender, Ask(CUSTOMER, (second,)), soon))

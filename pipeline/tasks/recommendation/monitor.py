@@ -31,8 +31,8 @@ from pipeline.tasks.recommendation.parameters import Monitor
 LIST = 20
 BATCH = 128  # questions answered together
 WEEK = 7
-REFERENCE = 2000  # validation questions, at most; as many unseen ones
-DEGRADED = 600  # unseen questions that each degradation is tried on
+REFERENCE = 1600  # validation questions, at most; as many unseen ones
+DEGRADED = 400  # unseen questions that each degradation is tried on
 STALE_DAYS = 56
 LATE_DAYS = 60
 SHIFT = 1009  # places by which ids are confused

@@ -3,11 +3,12 @@
 import difflib
 import zoneinfo
 from datetime import date
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.core.parameters import Count, Expected, Plan, ProjectParameters, Share, Strict
+from pipeline.tasks.recommendation.recipe_parameters import Recipe
 from pipeline.tasks.recommendation.source_parameters import Source
 
 
@@ -173,86 +174,6 @@ class Goals(Strict):
     false_alarms_max: float = Share
 
 
-class RetrievalParameters(Strict):
-    """Candidates and what is counted for them (data/retrieval.py)."""
-
-    repeats: int = Count
-    similar: int = Count
-    affine: int = Count
-    popular: int = Count
-    together: int = Count
-    similarity_items: int = Field(ge=2)
-    ridge: float = Field(gt=0)
-    neighbours: int = Count
-    neighbour_pool: int = Field(ge=2)
-    baskets: int = Count
-    basket_products: int = Count
-
-
-class TransformerParameters(Strict):
-    """Baskets read by self-attention (networks/transformer.py)."""
-
-    name: Literal["transformer"]
-    layers: int = Count
-    heads: int = Count
-    dropout: float = Field(ge=0, lt=1)
-
-
-class LstmParameters(Strict):
-    """Baskets read one after another (networks/lstm.py)."""
-
-    name: Literal["lstm"]
-    layers: int = Count
-    dropout: float = Field(ge=0, lt=1)
-
-
-class Network(Strict):
-    """Shape of the ranking network (networks/ranker.py)."""
-
-    sequence: Annotated[TransformerParameters | LstmParameters, Field(discriminator="name")]
-    width: int = Count
-    type_width: int = Count
-    manufacturer_width: int = Count
-    category_width: int = Count
-    brand_width: int = Count
-    hidden: tuple[int, ...] = Field(min_length=1)
-    dropout: float = Field(ge=0, lt=0.5)
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> "Network":
-        if isinstance(self.sequence, TransformerParameters) and self.width % self.sequence.heads:
-            raise ValueError(f"width {self.width} must be a multiple of heads {self.sequence.heads}")
-        return self
-
-
-class ExamplesParameters(Strict):
-    """Which questions are asked of the past (learning/examples.py)."""
-
-    origins: int = Count
-    every_days: int = Count
-    horizon_days: int = Count
-    similarity_days: int = Count
-    live_share: float = Share
-    hidden_share: float = Share
-    questions_max: int = Count
-
-
-class Recipe(Strict):
-    """How a network is trained (learning/fitting.py)."""
-
-    retrieval: RetrievalParameters
-    examples: ExamplesParameters
-    network: Network
-    new_weight: float = Field(ge=0)
-    epochs: int = Count
-    batch_size: int = Count
-    precision: Literal["auto", "float32", "bfloat16"]
-    learning_rate: float = Field(gt=0)
-    warmup_share: float = Field(gt=0, lt=1)
-    weight_decay: float = Field(ge=0)
-    clip: float = Field(gt=0)
-
-
 class Forecast(Strict):
     customer_shares: tuple[float, ...] = Field(min_length=3)
     repeats: int = Count
@@ -281,6 +202,12 @@ class Evaluate(Strict):
     draws: int = Field(ge=100)
     worst: int = Count
     seed: int
+
+    @model_validator(mode="after")
+    def _first_basket_not_sooner(self) -> "Evaluate":
+        if self.first_basket_days < self.every_days:
+            raise ValueError(f"first_basket_days must be at least every_days, given {self.first_basket_days}")
+        return self
 
 
 class Register(Strict):

@@ -12,7 +12,7 @@ from pipeline.tasks.recommendation.data.dataset import read_catalogue, read_spli
 from pipeline.tasks.recommendation.data.network import KNOWN_PRODUCTS
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import CATALOGUE
-from pipeline.tasks.recommendation.parameters import Recipe
+from pipeline.tasks.recommendation.recipe_parameters import Recipe
 
 CHECKPOINT = "last.ckpt"
 # Columns of history.csv, and what Lightning calls them.

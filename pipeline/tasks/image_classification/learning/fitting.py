@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from pipeline.core import lightning_training
 from pipeline.core.batches import Batches, epoch_seed, on_device
 from pipeline.tasks.image_classification.learning.augmentation import RandomAffine
-from pipeline.tasks.image_classification.parameters import Recipe
+from pipeline.tasks.image_classification.recipe_parameters import Recipe
 
 PREDICTION_BATCH = 1024  # images
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pipeline.core.errors import ModelError
-from pipeline.tasks.image_classification.parameters import Recipe
+from pipeline.tasks.image_classification.recipe_parameters import Recipe
 
 BATCH = 64  # images
 OVERFIT_STEPS = 60

@@ -31,7 +31,8 @@ def of_ask(
             f"{'is unknown and was' if one else 'are unknown and were'} left out"
         )
     if carts:
-        said.append(f"{carts} put into the cart lately {'counts' if carts == 1 else 'count'} as the basket")
+        some = "product that was" if carts == 1 else "products that were"
+        said.append(f"{carts} {some} put into the cart within two hours: taken as the basket")
     if unknown_store:
         said.append(f"store {ask.store} is unknown: the list is that of the whole shop")
     if ask.demographics:

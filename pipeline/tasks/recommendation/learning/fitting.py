@@ -13,7 +13,7 @@ from pipeline.core.batches import Batches, epoch_seed, on_device
 from pipeline.tasks.recommendation.learning.examples import Examples
 from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
 from pipeline.tasks.recommendation.learning.ranking import recall
-from pipeline.tasks.recommendation.parameters import Recipe
+from pipeline.tasks.recommendation.recipe_parameters import Recipe
 
 SCORING_BATCH = 256  # questions
 MINUS_INFINITY = -1e4  # score of what is no candidate; finite, so that no gradient is NaN

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core import model_package
-from pipeline.tasks.image_classification.parameters import Collect, Image, ResNet
+from pipeline.tasks.image_classification.parameters import Collect, Image
+from pipeline.tasks.image_classification.recipe_parameters import ResNet
 
 if TYPE_CHECKING:
     import numpy as np

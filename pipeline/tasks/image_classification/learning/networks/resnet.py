@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.tasks.image_classification.parameters import Image
-from pipeline.tasks.image_classification.parameters import ResNet as Params
+from pipeline.tasks.image_classification.recipe_parameters import ResNet as Params
 
 
 def build(params: Params, image: Image, classes: int, mean: list[float], std: list[float]) -> "ResNet":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.core import model_package
 from pipeline.core.errors import ModelError
 from pipeline.tasks.recommendation.data.dataset import Catalogue
-from pipeline.tasks.recommendation.parameters import Network
+from pipeline.tasks.recommendation.recipe_parameters import Network
 
 if TYPE_CHECKING:
     import numpy as np

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from pipeline.tasks.recommendation.parameters import LstmParameters
+from pipeline.tasks.recommendation.recipe_parameters import LstmParameters
 
 
 class Lstm(nn.Module):

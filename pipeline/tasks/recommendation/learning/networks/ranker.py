@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.tasks.recommendation.parameters import Network
+from pipeline.tasks.recommendation.recipe_parameters import Network
 
 TYPE, CATEGORY, MANUFACTURER, BRAND = 0, 1, 3, 4  # columns of the codes
 LOOK_UP = 12  # figures looked up in the baskets for each candidate and each way

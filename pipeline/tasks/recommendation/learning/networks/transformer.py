@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from pipeline.tasks.recommendation.parameters import TransformerParameters
+from pipeline.tasks.recommendation.recipe_parameters import TransformerParameters
 
 
 class Transformer(nn.Module):

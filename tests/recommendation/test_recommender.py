@@ -119,7 +119,7 @@ def test_what_was_bought_is_not_filled_up_with_anything_else(shared: Recommender
     own = bought(shared, CUSTOMER)
     answer = one(shared, Ask(CUSTOMER, k=100, mode="replenish"))
     assert set(ids(answer)) == own
-    assert answer.notes == (f"only {len(own)} products were bought before",)
+    assert answer.notes == (f"only {len(own)} products bought before are left",)
 
 
 def test_an_unknown_customer_gets_what_sells_best(shared: Recommender) -> None:

@@ -67,7 +67,7 @@ export class ItemList {
       button,
       element("span", { className: "reason" }, readableWithin(item.reason)),
       element("span", { className: "score", title: `Score ${item.score}` },
-        element("span", { className: "track" }, fill), Number(item.score).toPrecision(3)));
+        element("span", { className: "track" }, fill), Number(item.score).toFixed(2)));
     row.dataset.product = item.product_id;
     return row;
   }

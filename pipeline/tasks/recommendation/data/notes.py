@@ -42,7 +42,7 @@ def of_ask(
 
 def of_list(ask: Ask, listed: List) -> tuple[str, ...]:
     if len(listed.products) < ask.k and ask.mode == "replenish":
-        return (f"only {len(listed.products)} products were bought before",)
+        return (f"only {len(listed.products)} products bought before are left",)
     if len(listed.products) < ask.k:
         return (f"only {len(listed.products)} products are left to recommend",)
     if listed.filled and ask.mode != "replenish":

@@ -1,6 +1,6 @@
 """How long each stage takes, and how much of it is start-up.
 
-    python benchmarks/stages.py digits [--json FILE]
+    python -m benchmarks.stages digits [--json FILE]
 
 Runs every stage of a project once, in order, in the working tree as it is (the stages must have run
 before, so that their inputs are there), each as its own process under `-X importtime`. Start-up is
@@ -10,14 +10,13 @@ the interpreter and all imports, wherever in the code they stand; work is the re
 
 import argparse
 import json
-import os
-import platform
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from benchmarks.machine import machine
 from pipeline.core.verdict import PHASES
 
 # `import time: self [us] | cumulative | imported package`, on standard error.
@@ -70,14 +69,6 @@ def seconds_of(command: list[str]) -> tuple[float, str]:
 def total(rows: list[dict[str, float | str]]) -> dict[str, float | str]:
     sums = {key: sum(float(row[key]) for row in rows) for key in rows[0] if key.endswith("_seconds")}
     return {"stage": "all", **sums, "peak_memory_mib": max(float(row["peak_memory_mib"]) for row in rows)}
-
-
-def machine() -> str:
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    name = model.group(1) if model else platform.processor()
-    return (
-        f"{os.cpu_count()} x {name}, {platform.system()} {platform.machine()}, load {os.getloadavg()[0]:.1f}"
-    )
 
 
 if __name__ == "__main__":

@@ -79,7 +79,10 @@ def parameters(retail: dict[str, Any], folder: Path, root: Path) -> dict[str, An
         del source["package"], source["version"]
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         source |= {"kind": "file", "path": str(path.relative_to(root)), "sha256": sha256}
-    section["collect"] |= {"first_week": FIRST, "period": {"first": FIRST, "end": END}}
+    section["collect"] |= {
+        "first_week": FIRST.isoformat(),
+        "period": {"first": FIRST.isoformat(), "end": END.isoformat()},
+    }
     section["label"]["exclude"] = {
         "departments": ["FUEL"],
         "categories": ["COUPON/MISC ITEMS"],
@@ -87,7 +90,11 @@ def parameters(retail: dict[str, Any], folder: Path, root: Path) -> dict[str, An
     }
     section["validate"] |= {"days_without_purchases_max": 2, "duplicate_promotion_share_max": 0.01}
     section["validate"]["rule_share_max"] |= {"same_day_baskets": 0.5, "paid_zero_quantity": 0.001}
-    section["prepare"]["split"] = {"val_from": VAL_FROM, "test_from": TEST_FROM, "end": END}
+    section["prepare"]["split"] = {
+        "val_from": VAL_FROM.isoformat(),
+        "test_from": TEST_FROM.isoformat(),
+        "end": END.isoformat(),
+    }
     section["plan"] |= {"min_items": 1000, "min_customers": 50, "min_products": 100}
     section["plan"]["expected"] |= {"purchases": 50000, "promotions": 10000, "test_customers": 200}
     section["plan"]["expected"]["precision"] = 0.05

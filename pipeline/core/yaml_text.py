@@ -2,6 +2,7 @@
 block style, two spaces a level, no tabs."""
 
 import re
+from datetime import date
 from typing import Any
 
 import yaml
@@ -21,7 +22,8 @@ def lines_of(lines: list[str], path: tuple[str, ...]) -> tuple[int, int]:
 
 def replaced(lines: list[str], path: tuple[str, ...], value: Any, *, block: bool) -> list[str]:
     """`lines` with another value at `path`. block: one entry a line; else all in the line of the key,
-    whose comment stays."""
+    whose comment stays. A date is written as text, in quotes: DVC reads no others."""
+    value = value.isoformat() if isinstance(value, date) else value
     start, end = lines_of(lines, path)
     indent, key = " " * (2 * len(path) - 2), path[-1]
     while end > start + 1 and not lines[end - 1].strip():

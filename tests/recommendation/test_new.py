@@ -61,7 +61,7 @@ def test_a_shop_becomes_a_project_whose_data_stages_run(folder: Path) -> None:
     shipped = yaml.safe_load(before)["projects"]["retail"]
     assert list(section) == list(shipped) and section["goals"] == shipped["goals"]
     assert section["prepare"]["split"] == {
-        "val_from": date(2017, 10, 30), "test_from": date(2017, 11, 27), "end": date(2017, 12, 25)
+        "val_from": "2017-10-30", "test_from": "2017-11-27", "end": "2017-12-25"
     }  # fmt: skip
     events = section["collect"]["sources"][0]
     assert events["columns"]["customer"] == "household_id" and events["path"] == "shop/transactions.parquet"

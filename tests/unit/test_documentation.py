@@ -1,8 +1,10 @@
 """What users read is complete: parameters are explained, links lead somewhere."""
 
 import re
+from datetime import date
 
 import pytest
+import yaml
 
 from tests.imports import ROOT
 
@@ -18,6 +20,18 @@ def test_every_number_in_the_parameters_says_what_it_means() -> None:
     numbers = {key.group(1) for key in keys if key and key.group(2)}
     explained = {key.group(1) for key, line in zip(keys, lines, strict=True) if key and "# " in line}
     assert numbers - explained - PLAIN == set()
+
+
+def test_dates_in_the_parameters_are_in_quotes() -> None:
+    """DVC refuses a YAML date before any stage can say what is wrong."""
+    loaded = yaml.safe_load((ROOT / "params.yaml").read_text())
+    found, todo = [], [loaded]
+    while todo:
+        value = todo.pop()
+        children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        todo += children
+        found += [value] if isinstance(value, date) else []
+    assert found == []
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -38,7 +38,7 @@ def test_a_value_is_replaced_and_its_comment_stays_where_it_was() -> None:
     new = replaced(TEXT, ("projects", "shop", "goals", "recall"), 0.3, block=False)
     assert new[3] == "      recall: 0.3  # share" and new[:3] + new[4:] == TEXT[:3] + TEXT[4:]
     new = replaced(TEXT, ("projects", "shop", "goals", "recall"), date(2017, 1, 2), block=False)
-    assert new[3] == "      recall: 2017-01-02 # share"
+    assert new[3] == "      recall: '2017-01-02' # share"
     assert replaced(TEXT, ("projects", "shop", "goals", "gain"), None, block=False)[4] == "      gain: null"
 
 

@@ -119,4 +119,4 @@ class Ranker(nn.Module):
     def _code(self, products: Tensor, column: int) -> Tensor:
         """0 where there is no product; -1 counts from the end, where the unknown product stands."""
         places = torch.where(products < 0, len(self.codes) - 1, products).long()
-        return self.codes[:, column].long()[places]
+        return self.codes[:, column][places].long()

@@ -109,10 +109,10 @@ def learning(section: dict[str, Any]) -> dict[str, Any]:
             "repeats": 40, "similar": 20, "affine": 10, "popular": 10, "together": 10,
             "similarity_items": 200, "ridge": 20, "neighbours": 20, "neighbour_pool": 100,
         }  # fmt: skip
-        recipe["examples"] |= {"origins": 4, "questions_max": 1000}
+        recipe["examples"] |= {"origins": 3, "questions_max": 300}
         recipe["network"] |= {"width": 16, "hidden": [32]}
-        recipe |= {"epochs": 2, "batch_size": 16, "learning_rate": 0.01}
-    small["forecast"] |= {"customer_shares": [0.25, 0.5, 1.0], "questions": 100, "draws": 50}
+        recipe |= {"epochs": 2, "batch_size": 16, "learning_rate": 0.02}
+    small["forecast"] |= {"customer_shares": [0.3, 0.6, 1.0], "questions": 60, "draws": 50}
     small["evaluate"] |= {"draws": 100}
     small["register"] |= {"margin": 0.2, "draws": 100}
     small["deploy"] |= {"samples": 40, "load_seconds": 0.5}

@@ -18,10 +18,10 @@ from tests.pipeline import repositories
 def test_the_whole_lifecycle_of_a_shop(tmp_path_factory: pytest.TempPathFactory) -> None:
     retail = yaml.safe_load((ROOT / "params.yaml").read_text())["projects"]["retail"]
     source = tmp_path_factory.mktemp("source")
-    synthetic_shop.write(source / "shop", synthetic_shop.tables(customers=200))
+    synthetic_shop.write(source / "shop", synthetic_shop.tables(customers=150))
     section = synthetic_shop.learning(synthetic_shop.parameters(retail, source / "shop", source))
     folder, run = repositories.make(tmp_path_factory, {"projects": {"shop": section}})
-    synthetic_shop.write(folder / "shop", synthetic_shop.tables(customers=200))
+    synthetic_shop.write(folder / "shop", synthetic_shop.tables(customers=150))
 
     first = run("dvc", "repro")
     assert first.returncode == 0, first.stdout[-3000:] + first.stderr[-3000:]

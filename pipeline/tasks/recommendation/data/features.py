@@ -8,7 +8,8 @@ import numpy as np
 
 from pipeline.tasks.recommendation.data import tifu
 from pipeline.tasks.recommendation.data.candidates import Candidates
-from pipeline.tasks.recommendation.data.counts import LONG_AGO, LONG_LAG, Counts, Questions
+from pipeline.tasks.recommendation.data.counts import LONG_AGO, LONG_LAG, Counts, KindCounts, Questions
+from pipeline.tasks.recommendation.data.dataset import CODES
 from pipeline.tasks.recommendation.data.grouping import find, taken
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import State
@@ -17,6 +18,7 @@ DUE_MAX = 6.0
 PER_MONTH = 4.0  # decayed counts are shown per about a month, so that one purchase is no tiny number
 GAP_WEIGHT = 2.0  # gaps that the product's typical gap counts as in the customer's own
 Columns = dict[str, np.ndarray]
+Block = tuple[tuple[str, ...], np.ndarray]  # names, and values of all of them
 
 
 def compute(
@@ -27,19 +29,26 @@ def compute(
     question = np.broadcast_to(np.arange(len(questions))[:, None], products.shape)
     keys = question * state.products + products
     place = counts.product.groups.find(keys)
-    columns = {
-        **_own(counts, place, state, products),
-        **_kinds(counts, place, question, state, products),
-        **_item(state, counts, products),
-        **_customer(counts, products.shape),
-        **_others(state, questions, counts, candidates, place, products, retrieval),
-        **_basket(state, questions, candidates, products, question, keys),
-    }
-    found = np.empty((*products.shape, len(columns)), dtype=np.float32)
-    for i, values in enumerate(columns.values()):
-        found[..., i] = values
+    blocks = [
+        *_singles(_own(counts, place, state, products)),
+        *_kinds(counts, place, question, state, products),
+        *_item(state, counts, products),
+        _customer(counts),
+        *_singles(_others(state, questions, counts, candidates, place, products, retrieval)),
+        _basket(state, questions, candidates, products, question, keys),
+    ]
+    names = tuple(name for block, _ in blocks for name in block)
+    found = np.empty((*products.shape, len(names)), dtype=np.float32)
+    start = 0
+    for block, values in blocks:
+        found[..., start : start + len(block)] = values
+        start += len(block)
     found[candidates.products < 0] = 0
-    return tuple(columns), found
+    return names, found
+
+
+def _singles(columns: Columns) -> list[Block]:
+    return [((name,), values[..., None]) for name, values in columns.items()]
 
 
 def _log1(values: np.ndarray) -> np.ndarray:
@@ -53,23 +62,23 @@ def _due(elapsed: np.ndarray, typical: np.ndarray) -> np.ndarray:
 def _own(counts: Counts, place: np.ndarray, state: State, products: np.ndarray) -> Columns:
     """The customer's own purchases of the product. place: among those counted, -1 where there are none."""
     own = counts.product
-
-    def of(values: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
-        return taken(values, place, otherwise)
-
-    count, age, lag = of(own.count), of(own.age, LONG_AGO), of(own.lag, LONG_LAG)
-    gap, gap_lag, spread = of(own.gap), of(own.gap_lag), of(own.gap_spread)
+    several = [own.count, own.age, own.lag, own.gap, own.gap_lag, own.gap_spread, own.first_lag]
+    table = np.column_stack([*several, own.pieces, own.last_pieces, own.decayed, own.by_basket])
+    never = np.zeros(table.shape[1], dtype=np.float32)
+    never[[1, 2]] = LONG_AGO, LONG_LAG
+    found = taken(table, place, never)
+    count, age, lag, gap, gap_lag, spread, first_lag, pieces, last_pieces = np.moveaxis(found[..., :9], -1, 0)
+    decayed, by_basket = found[..., 9:13], found[..., 13:]
     repeated, bought = count > 1, place >= 0
     known_gaps = np.maximum(count - 1, 0)
     shrunk = (gap * known_gaps + GAP_WEIGHT * state.items.gap[products]) / (known_gaps + GAP_WEIGHT)
     baskets = np.maximum(counts.customer.baskets, 1)[:, None]
-    decayed, by_basket = of(own.decayed), of(own.by_basket)
     per_month = _log1(PER_MONTH * decayed)
     return {
-        "bought": bought.astype(np.float32),
+        "bought": bought,
         "count": _log1(count),
         "share_of_baskets": count / baskets,
-        "share_since_first": count / np.maximum(of(own.first_lag) + 1, 1),
+        "share_since_first": count / np.maximum(first_lag + 1, 1),
         **{f"decayed_{i}": per_month[..., i] for i in range(4)},
         "log_decayed_1": np.log(decayed[..., 1] + 0.02),
         "log_decayed_3": np.log(decayed[..., 3] + 0.05),
@@ -84,52 +93,53 @@ def _own(counts: Counts, place: np.ndarray, state: State, products: np.ndarray) 
         "shrunk_gap": _log1(shrunk),
         "shrunk_due": np.where(bought, _due(age, shrunk), -1),
         "item_due": np.where(bought, _due(age, state.items.gap[products]), -1),
-        "pieces": _log1(of(own.pieces)),
-        "last_pieces": _log1(of(own.last_pieces)),
+        "pieces": _log1(pieces),
+        "last_pieces": _log1(last_pieces),
     }
 
 
 def _kinds(
     counts: Counts, of_own: np.ndarray, question: np.ndarray, state: State, products: np.ndarray
-) -> Columns:
+) -> list[Block]:
     """The customer's purchases of the product's type and category."""
-    found: Columns = {}
-    codes = state.catalogue.codes
-    for name, kinds, code in (("type", counts.type, codes[:, 0]), ("category", counts.category, codes[:, 1])):
-        kind = code[products]
-        place = np.where(kind > 0, kinds.groups.find(question * kinds.size + kind), -1)
-        age, decayed = taken(kinds.age, place, LONG_AGO), _log1(PER_MONTH * taken(kinds.decayed, place, 0))
-        found |= {
-            **{f"{name}_decayed_{i}": decayed[..., i] for i in range(3)},
-            f"{name}_count": _log1(taken(kinds.count, place, 0)),
-            f"{name}_products": _log1(taken(kinds.products, place, 0)),
-            f"{name}_age": _log1(age),
-        }
-        if name == "type":
-            of_type = taken(kinds.decayed[:, 1], place, 0)
-            found["type_due"] = np.where(place >= 0, _due(age, state.items.type_gap[kind]), -1)
+    type_block, of_type, type_age = _kind(counts.type, "type", question, state, products)
+    category_block, _, _ = _kind(counts.category, "category", question, state, products)
+    gap = state.items.type_gap[state.catalogue.codes[:, 0][products]]
     of_product = taken(counts.product.decayed[:, 2], of_own, 0)
     expected = of_type * state.items.share_of_type[products]
-    found["share_of_own_type"] = np.where(of_type > 0, of_product / np.maximum(of_type, 1e-6), 0)
-    found["type_times_share"] = expected
-    found["own_or_expected"] = np.log(of_product + 0.05 * expected + 1e-4)
-    return found
+    due = {"type_due": np.where(type_age < LONG_AGO, _due(type_age, gap), -1)}
+    shares = {
+        "share_of_own_type": np.where(of_type > 0, of_product / np.maximum(of_type, 1e-6), 0),
+        "type_times_share": expected,
+        "own_or_expected": np.log(of_product + 0.05 * expected + 1e-4),
+    }
+    return [type_block, *_singles(due), category_block, *_singles(shares)]
 
 
-def _item(state: State, counts: Counts, products: np.ndarray) -> Columns:
+def _kind(
+    kinds: KindCounts, name: str, question: np.ndarray, state: State, products: np.ndarray
+) -> tuple[Block, np.ndarray, np.ndarray]:
+    """Features; purchases of the last weeks, decayed; days since the newest, LONG_AGO where there is none."""
+    kind = state.catalogue.codes[:, CODES.index(name)][products]
+    place = np.where(kind > 0, kinds.groups.find(question * kinds.size + kind), -1)
+    table = np.column_stack([PER_MONTH * kinds.decayed, kinds.count, kinds.products, kinds.age])
+    never = np.array([0, 0, 0, 0, 0, LONG_AGO], dtype=np.float32)
+    found = taken(table, place, never)
+    names = (*(f"{name}_decayed_{i}" for i in range(3)), f"{name}_count", f"{name}_products", f"{name}_age")
+    return (names, _log1(found)), found[..., 1] / PER_MONTH, found[..., 5]
+
+
+def _item(state: State, counts: Counts, products: np.ndarray) -> list[Block]:
     """The product among all customers, its price and promotion."""
     items = state.items
     names, table = items.features
-    values = table[products]
     store = counts.customer.store[:, None]
     in_store = find(items.store_keys, np.maximum(store, 0) * state.products + products)
-    return {
-        **{name: values[..., i] for i, name in enumerate(names)},
-        "sold_in_store": np.where(store >= 0, _log1(taken(items.store_counts, in_store, 0)), 0),
-    }
+    sold = np.where(store >= 0, _log1(taken(items.store_counts, in_store, 0)), 0)
+    return [(names, table[products]), *_singles({"sold_in_store": sold})]
 
 
-def _customer(counts: Counts, shape: tuple[int, ...]) -> Columns:
+def _customer(counts: Counts) -> Block:
     """The customer, the same for all candidates."""
     who = counts.customer
     columns = {
@@ -141,7 +151,7 @@ def _customer(counts: Counts, shape: tuple[int, ...]) -> Columns:
         "customer_due": np.minimum(who.since / np.maximum(who.gap, 1), DUE_MAX),
         "customer_variety": who.variety,
     }
-    return {name: np.broadcast_to(values[:, None], shape) for name, values in columns.items()}
+    return tuple(columns), np.stack(list(columns.values()), axis=-1)[:, None, :]
 
 
 def _others(
@@ -175,17 +185,21 @@ def _basket(
     products: np.ndarray,
     question: np.ndarray,
     keys: np.ndarray,
-) -> Columns:
+) -> Block:
     """The live basket; all 0 when there is none."""
+    names = ("basket_products", "basket_lift", "basket_lift_mean", "basket_has_type")
+    if not len(questions.basket_product):
+        return names, np.zeros(len(names), dtype=np.float32)
     lift = taken(candidates.lifts, find(candidates.lift_keys, keys), 0)
     types, size = state.catalogue.codes[:, 0], len(state.catalogue.vocabularies["type"])
     held = types[questions.basket_product]
     held_keys = np.unique((questions.basket_question * size + held)[held > 0])
     same_type = find(held_keys, question * size + types[products]) >= 0
     count = np.bincount(questions.basket_question, minlength=len(questions))[:, None]
-    return {
-        "basket_products": np.broadcast_to(_log1(count), products.shape),
-        "basket_lift": 5 * lift,
-        "basket_lift_mean": 10 * lift / np.maximum(count, 1),
-        "basket_has_type": same_type.astype(np.float32),
-    }
+    columns = (
+        np.broadcast_to(_log1(count), products.shape),
+        5 * lift,
+        10 * lift / np.maximum(count, 1),
+        same_type,
+    )
+    return names, np.stack(columns, axis=-1)

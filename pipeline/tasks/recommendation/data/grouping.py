@@ -76,7 +76,7 @@ def find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.where(keys[places] == wanted, places, -1)
 
 
-def taken(values: np.ndarray, places: np.ndarray, otherwise: float) -> np.ndarray:
+def taken(values: np.ndarray, places: np.ndarray, otherwise: float | np.ndarray) -> np.ndarray:
     """float32: values[places], and `otherwise` where the place is -1, which is the end of an array."""
     last = np.full((1, *values.shape[1:]), otherwise, dtype=np.float32)
     return np.concatenate([values, last], dtype=np.float32)[places]

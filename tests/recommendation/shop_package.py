@@ -39,13 +39,15 @@ def write(folder: Path, prepared: Path, *, clock: str = "data", project: str = "
     """A package as `train` leaves it."""
     folder.mkdir(parents=True)
     catalogue = read_catalogue(prepared / "train" / CATALOGUE)
-    onnx.save(linear_network(feature_names(prepared)), str(folder / model_package.NETWORK))
+    names = feature_names(prepared)
+    onnx.save(linear_network(names), str(folder / model_package.NETWORK))
     (folder / model_package.WEIGHTS).write_bytes(b"weights stand here")
     np.save(folder / KNOWN_PRODUCTS, catalogue.product_ids)
     description = {
         "project": project,
         "task": "recommendation",
         "retrieval": RETRIEVAL.__dict__,
+        "features": list(names),
         "clock": clock,
         "timezone": ZONE,
     }

@@ -1,6 +1,7 @@
 """The recommender on a package of the synthetic shop: lists, live events, ids, notes, reasons."""
 
 import json
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.core import model_package
 from pipeline.core.errors import ModelError
 from pipeline.tasks.recommendation.data import inputs, ranking
 from pipeline.tasks.recommendation.data.asking import MODES, Answer, Ask, Event, Id
@@ -335,17 +337,32 @@ def test_training_and_service_compute_the_same(
     found: list[inputs.Inputs] = []
     computed = inputs.of_counts
 
-    def kept(*arguments: Any) -> inputs.Inputs:
-        found.append(computed(*arguments))
+    def kept(*arguments: Any, **more: Any) -> inputs.Inputs:
+        found.append(computed(*arguments, **more))
         return found[-1]
 
     monkeypatch.setattr(ranking.inputs, "of_counts", kept)
     for customer, basket in zip(known.customer_ids, held, strict=True):
         one(shared, Ask(int(customer), tuple(known.product_ids[basket].tolist())))
     assert found[0].names == expected.names
-    for name in ("products", "bought", "features", "sequence", "ages"):
-        served = np.concatenate([getattr(part, name) for part in found])
-        assert np.array_equal(served, getattr(expected, name)), name
+    for i, served in enumerate(found):
+        there, wanted = served.products[0] >= 0, expected.products[i] >= 0
+        for name in ("products", "bought", "features"):
+            assert np.array_equal(getattr(served, name)[0, there], getattr(expected, name)[i, wanted]), (
+                f"{name} of {i}"
+            )
+        assert np.array_equal(served.sequence[0], expected.sequence[i])
+        assert np.array_equal(served.ages[0], expected.ages[i])
+
+
+def test_a_network_of_other_features_is_refused(package: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(package, other)
+    description = json.loads((other / model_package.DESCRIPTION).read_text())
+    description["features"][0] = "of_long_ago"
+    (other / model_package.DESCRIPTION).write_text(json.dumps(description))
+    with pytest.raises(ModelError, match="bought, of_long_ago"):
+        Recommender(other)
 
 
 def test_a_package_without_state_is_refused(prepared_shop: ShopProject, tmp_path: Path) -> None:
@@ -371,8 +388,6 @@ def test_it_needs_nothing_that_the_image_lacks(package: Path) -> None:
 
 def test_ids_that_are_text_stay_text(prepared_shop: ShopProject, tmp_path: Path) -> None:
     """The same shop with other ids."""
-    import shutil
-
     prepared = tmp_path / "prepared"
     shutil.copytree(prepared_shop.paths.prepared, prepared)
     for name in ("product_ids", "customer_ids", "store_ids"):

@@ -156,10 +156,13 @@ def _package(paths: Paths, folder: Path) -> tuple[Path, str]:
 def _load(
     package: Path, paths: Paths, parts: Sequence[Purchases], day: int
 ) -> tuple[State, RankingNetwork, Retrieval]:
-    retrieval = Retrieval(**model_package.verify(package)["retrieval"])
+    description = model_package.verify(package)
+    retrieval = Retrieval(**description["retrieval"])
     catalogue = read_catalogue(paths.prepared / "train" / state.CATALOGUE)
     ranker = network.load(package, catalogue, threads=1)
-    return state.build(parts, catalogue, day, retrieval), ranker, retrieval
+    built = state.build(parts, catalogue, day, retrieval)
+    ranking.refuse_other_features(built, retrieval, description["features"])
+    return built, ranker, retrieval
 
 
 def _asked(built: State, wanted: Sequence[str] | None) -> Asked:

@@ -5,7 +5,7 @@ similarity, by what sells in his types, by what sells everywhere, by what goes w
 Products in the live basket are no candidates.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -57,6 +57,17 @@ def find(state: State, questions: Questions, counts: Counts, retrieval: Retrieva
     bought = np.zeros(found.shape, dtype=bool)
     bought[:, : repeats.shape[1]] = True
     return Candidates(found, bought & (found >= 0), similarity, lift_keys, lifts)
+
+
+def trimmed(found: Candidates) -> Candidates:
+    """The same in the same order, as narrow as the question with the most candidates allows."""
+    there = found.products >= 0
+    order = np.argsort(~there, axis=1, kind="stable")[:, : max(1, int(there.sum(axis=1).max(initial=0)))]
+    return replace(
+        found,
+        products=np.take_along_axis(found.products, order, axis=1),
+        bought=np.take_along_axis(found.bought, order, axis=1),
+    )
 
 
 def _similarity(state: State, counts: Counts, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -32,9 +32,16 @@ def compute(state: State, questions: Questions, retrieval: Retrieval) -> Inputs:
     return of_counts(state, questions, counts.count(questions, state.catalogue), retrieval)
 
 
-def of_counts(state: State, questions: Questions, counted: Counts, retrieval: Retrieval) -> Inputs:
-    """The same from the questions' counts, where they are at hand already."""
+def of_counts(
+    state: State, questions: Questions, counted: Counts, retrieval: Retrieval, *, trim: bool = False
+) -> Inputs:
+    """The same from the questions' counts, where they are at hand already.
+
+    trim: leaves out places that hold no candidate; C is then smaller, and not the same for all questions
+    """
     found = candidates.find(state, questions, counted, retrieval)
+    if trim:
+        found = candidates.trimmed(found)
     names, values = features.compute(state, questions, counted, found, retrieval)
     sequence, ages = _sequence(
         questions.rows, questions.day, counted.customer.baskets, retrieval.baskets, retrieval.basket_products

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.core.errors import ModelError
 from pipeline.tasks.recommendation.data import counts, inputs
 from pipeline.tasks.recommendation.data.asking import Mode
 from pipeline.tasks.recommendation.data.best_sellers import BestSellers
@@ -39,6 +40,19 @@ class List:
     filled: int
 
 
+def refuse_other_features(state: State, retrieval: Retrieval, trained: Sequence[str]) -> None:
+    """ModelError where a network was trained with other features than this code computes."""
+    nobody, nothing = np.array([-1]), np.empty(0, dtype=np.int64)
+    rows = state.histories.rows(nobody)
+    computed = inputs.compute(state, Questions(state.day, nobody, rows, nobody, nothing, nothing), retrieval)
+    if list(computed.names) != list(trained):
+        differing = sorted(set(computed.names) ^ set(trained)) or ["their order"]
+        raise ModelError(
+            f"The network was trained with other features than this code computes ({', '.join(differing)}). "
+            "Train it again."
+        )
+
+
 def ranked(
     state: State,
     network: RankingNetwork,
@@ -52,7 +66,7 @@ def ranked(
     Lists of what was bought before are never filled with anything else, and end when all of it is in them.
     """
     counted = counts.count(questions, state.catalogue)
-    computed = inputs.of_counts(state, questions, counted, retrieval)
+    computed = inputs.of_counts(state, questions, counted, retrieval, trim=True)
     scores = network.scores(computed)
     start = np.searchsorted(counted.product.question, np.arange(len(questions) + 1))
     found = []

@@ -78,6 +78,6 @@ def run_stage(stage: str, folder: Path, project: str = "digits", **env: str) -> 
         env=environment,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=1200,
         check=False,
     )

@@ -36,7 +36,7 @@ def make(tmp_path_factory: pytest.TempPathFactory, content: dict[str, Any]) -> t
 
     def run(*command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=580, check=False
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=2400, check=False
         )
 
     for command in (

@@ -32,7 +32,7 @@ def read(folder: Path, name: str) -> dict:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3000)
 def test_the_whole_lifecycle(repository: tuple[Path, Dvc]) -> None:
     folder, run = repository
     first = run("dvc", "repro")

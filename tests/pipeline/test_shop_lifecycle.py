@@ -14,7 +14,7 @@ from tests.pipeline import repositories
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3000)
 def test_the_whole_lifecycle_of_a_shop(tmp_path_factory: pytest.TempPathFactory) -> None:
     retail = yaml.safe_load((ROOT / "params.yaml").read_text())["projects"]["retail"]
     source = tmp_path_factory.mktemp("source")

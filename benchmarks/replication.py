@@ -81,12 +81,17 @@ def _copy(table: pa.Table, number: int, steps: dict[str, int | None], collect: d
 
 def _moved(table: pa.Table, number: int, collect: dict[str, Any]) -> pa.Table:
     before = seconds(table["time"])
-    first, end = ((collect["period"][name] - EPOCH).days for name in ("first", "end"))
+    first, end = (_day(collect["period"][name]) for name in ("first", "end"))
     after = jittered(before, hashed(table["customer"]), hashed(table["basket"]), number, first, end)
     table = _with(table, "time", pc.cast(pa.array(after), pa.timestamp("s")))
-    origin = ((collect["first_week"] or EPOCH) - EPOCH).days
+    origin = _day(collect["first_week"]) if collect["first_week"] else 0
     weeks = [(time // SECONDS_A_DAY - origin) // 7 for time in (before, after)]
     return _with(table, "week", pc.add(table["week"], pa.array(weeks[1] - weeks[0])))
+
+
+def _day(text: str) -> int:
+    """A date of params.yaml in days since 1970-01-01."""
+    return (date.fromisoformat(text) - EPOCH).days
 
 
 def jittered(
@@ -145,7 +150,7 @@ def replicated(section: dict[str, Any], raw: Path, root: Path) -> dict[str, Any]
     for source in kept:
         if source["kind"] == "file":
             source["path"] = str((root / source["path"]).resolve())
-    weeks: date | None = collect["first_week"]
+    weeks: str | None = collect["first_week"]
     identity: dict[str, Any] = {name: name for name in EVENT}
     given: dict[str, dict[str, Any]] = {
         "events": {

@@ -10,9 +10,8 @@ state = RecommendationState()
 @service
 class Recommendation(TaskService):
     def __init__(self) -> None:
-        from pipeline.tasks.recommendation.data.recommender import Recommender
-
         from pipeline.core import model_package
+        from pipeline.tasks.recommendation.data.recommender import Recommender
         from serving.metrics import metrics
         from serving.recommendation_log import RecommendationLog
 

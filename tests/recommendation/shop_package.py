@@ -4,6 +4,7 @@ It is real in all but its training: the state, the features and the way to the a
 trained one.
 """
 
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.core import model_package
 from pipeline.tasks.recommendation.data import inputs, state
+from pipeline.tasks.recommendation.data.asking import Answer, Ask, Id
 from pipeline.tasks.recommendation.data.counts import Questions
 from pipeline.tasks.recommendation.data.dataset import read_catalogue, read_split
 from pipeline.tasks.recommendation.data.network import KNOWN_PRODUCTS
+from pipeline.tasks.recommendation.data.recommender import Recommender
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import CATALOGUE, SPLITS, State
 from tests.synthetic_shop import ZONE
@@ -104,3 +107,12 @@ def linear_network(names: tuple[str, ...]) -> onnx.ModelProto:
         ],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def one(recommender: Recommender, ask: Ask, now: datetime | None = None) -> Answer:
+    (answer,) = recommender.recommend([ask], now)
+    return answer
+
+
+def ids(answer: Answer) -> list[Id]:
+    return [item.product_id for item in answer.items]

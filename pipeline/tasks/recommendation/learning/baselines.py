@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 DECAY_DAYS = 60.0  # of the decayed frequency
+EASE_RIDGE = 50.0
+COLUMNS = 4096  # products whose sums over the pool are held at once
 ROWS = 128  # customers whose scores of the whole catalogue are held at once
 TIFU_KNN = "TIFU-KNN"
 PRIOR_SHARE = 1.0  # of a group's purchases, that what holds for all counts as
@@ -71,12 +73,33 @@ def tifu_knn(asked: Asked, k: int) -> np.ndarray:
 
 
 def ease(asked: Asked, k: int) -> np.ndarray:
-    """EASE (data/item_similarity.py) on what was ever bought."""
-    similarity = asked.state.similarity
-    slot = similarity.slots[asked.rows.product]
-    owned = np.zeros((len(asked.customers), len(similarity.items)), dtype=np.float32)
-    owned[asked.rows.question[slot >= 0], slot[slot >= 0]] = 1
-    return similarity.items[np.argsort(-(owned @ similarity.ease), axis=1, kind="stable")[:, :k]]
+    """EASE (Steck 2019, arXiv:1905.03375) on the logarithm of how often, over the whole catalogue.
+
+    In its dual form: with X the pool's customers x products and D = (X X' + ridge)^-1, the weights are
+    B = I - (I - X'DX) / diag(I - X'DX). The cost grows with the pool squared, whatever the catalogue.
+    """
+    state = asked.state
+    ends = state.histories.ends(state.day)
+    of_pool = state.histories.rows(state.pool.customers.astype(np.int64), ends)
+    pool, own = _log_counts(of_pool, state.products), _log_counts(asked.rows, state.products)
+    gram = (pool @ pool.T).toarray().astype(np.float64)
+    gram[np.diag_indices_from(gram)] += EASE_RIDGE
+    dual = np.linalg.inv(gram)
+    transposed = pool.T.tocsr()
+    known = np.zeros(state.products)
+    for start in range(0, state.products, COLUMNS):
+        part = transposed[start : start + COLUMNS]
+        known[start : start + COLUMNS] = np.asarray(part.multiply(part @ dual).sum(axis=1)).ravel()
+    found = np.empty((len(asked.customers), k), dtype=np.int64)
+    for start in range(0, len(asked.customers), ROWS):
+        part = own[start : start + ROWS]
+        mixed = (transposed @ ((part @ transposed).toarray() @ dual).T).T
+        dense = part.toarray()
+        scores = dense - (dense - mixed) / (1 - known)
+        best = np.argpartition(-scores, k, axis=1)[:, :k]
+        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+        found[start : start + ROWS] = np.take_along_axis(best, order, axis=1)
+    return found
 
 
 BASELINES: Mapping[str, Callable[[Asked, int], np.ndarray]] = {
@@ -112,6 +135,17 @@ def by_demographics(state: State, past: Rows, asked: np.ndarray, k: int) -> np.n
             share = (counted + prior * overall[sold]) / (counted.sum() + prior)
             scores[column[asked] == code] += np.log(share / overall[sold]) / len(attributes)
     return sold[np.argsort(-scores, axis=1, kind="stable")[:, :k]]
+
+
+def _log_counts(rows: Rows, products: int) -> "csr_matrix":
+    """log(1 + baskets with the product), sparse (questions, products)."""
+    from scipy.sparse import csr_matrix
+
+    ones = np.ones(len(rows.product), dtype=np.float64)
+    made = csr_matrix((ones, (rows.question, rows.product)), shape=(rows.questions, products))
+    made.sum_duplicates()
+    made.data = np.log1p(made.data)
+    return made
 
 
 def _counts(asked: Asked, weights: np.ndarray) -> "csr_matrix":

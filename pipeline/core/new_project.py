@@ -71,4 +71,4 @@ def _set(section: dict[str, Any], change: Change) -> None:
     *places, last = change.path
     for place in places:
         section = section[place]
-    section[last] = change.value
+    section[last] = yaml_text.plain(change.value)

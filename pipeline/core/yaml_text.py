@@ -23,7 +23,7 @@ def lines_of(lines: list[str], path: tuple[str, ...]) -> tuple[int, int]:
 def replaced(lines: list[str], path: tuple[str, ...], value: Any, *, block: bool) -> list[str]:
     """`lines` with another value at `path`. block: one entry a line; else all in the line of the key,
     whose comment stays. A date is written as text, in quotes: DVC reads no others."""
-    value = value.isoformat() if isinstance(value, date) else value
+    value = plain(value)
     start, end = lines_of(lines, path)
     indent, key = " " * (2 * len(path) - 2), path[-1]
     while end > start + 1 and not lines[end - 1].strip():
@@ -40,6 +40,11 @@ def replaced(lines: list[str], path: tuple[str, ...], value: Any, *, block: bool
         comment = re.search(r"(?<=\s)# .*$", lines[start])
         new = [f"{text} ".ljust(comment.start()) + comment.group() if comment else text]
     return [*lines[:start], *new, *lines[end:]]
+
+
+def plain(value: Any) -> Any:
+    """A value as it stands in the text: dates as text."""
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _ends(line: str, indent: int) -> bool:

@@ -1,5 +1,6 @@
 """What several tests share."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,10 @@ import yaml
 from pipeline.core import quiet
 from tests import synthetic_digits
 from tests.imports import ROOT
+
+# Networks of these sizes are learnt faster by one thread, much faster where others use the processor too.
+# Read by torch and NumPy when they are imported, here and in every process that a test starts.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)
@@ -69,9 +74,7 @@ def workspace(tmp_path: Path, small_parameters: tuple[dict, Path]) -> Path:
 
 def run_stage(stage: str, folder: Path, project: str = "digits", **env: str) -> subprocess.CompletedProcess:
     """`python -m pipeline.STAGE PROJECT` as DVC runs it."""
-    import os
-
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"} | env
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | env
     return subprocess.run(
         [sys.executable, "-m", f"pipeline.{stage}", project],
         cwd=folder,

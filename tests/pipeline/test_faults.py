@@ -180,7 +180,7 @@ def test_a_killed_training_goes_on_in_the_same_run_to_the_same_weights(workspace
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.train", "digits"],
         cwd=workspace,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

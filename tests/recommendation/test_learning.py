@@ -38,7 +38,6 @@ WEEK = 7
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*You defined a `validation_step`"),
     pytest.mark.filterwarnings("ignore:.*isinstance.treespec"),
-    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor"),
 ]
 
 

@@ -77,6 +77,27 @@ class FileSource(Strict):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class Register(Strict):
+    margin: float = Share
+    draws: int = Field(ge=100)
+    seed: int
+
+
+class Deploy(Strict):
+    samples: int = Count
+    tolerance: float = Field(gt=0)
+    load_seconds: float = Field(gt=0)
+    connections: int = Count
+
+
+class Monitor(Strict):
+    window: int = Field(ge=30)
+    windows: int = Count
+    degraded_windows: int = Count
+    alarm_p: float = Field(gt=0, lt=1)
+    seed: int
+
+
 class Review(Strict):
     minutes_slack: float = Field(gt=0)
 

@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline.core.deployed_network import DeployedNetwork
 from pipeline.core.errors import ServiceError
 from pipeline.core.load_test import post_request
-from pipeline.tasks.image_classification.parameters import Deploy
+from pipeline.core.parameters import Deploy
 
 SERVICE = "serving.image_classification:ImageClassification"
 BATCH = 50  # images of one request to /predict_batch

@@ -9,12 +9,12 @@ from pipeline.core import drift, pictures, prediction_log
 from pipeline.core.deployed_network import DeployedNetwork
 from pipeline.core.evaluation import Evaluation
 from pipeline.core.gates import Gate
+from pipeline.core.parameters import Monitor
 from pipeline.core.paths import Paths
 from pipeline.core.statistics import wilson_interval
 from pipeline.tasks.image_classification.data.corruptions import CORRUPTIONS, SEVERITIES
 from pipeline.tasks.image_classification.data.dataset import Split, read_split
 from pipeline.tasks.image_classification.data.pixels import properties
-from pipeline.tasks.image_classification.parameters import Monitor
 
 DEGRADED_SEVERITY = SEVERITIES[1]
 CONFIDENCE = "confidence"

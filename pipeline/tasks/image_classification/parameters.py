@@ -6,9 +6,12 @@ from pydantic import Field, model_validator
 
 from pipeline.core.parameters import (
     Count,
+    Deploy,
     Expected,
+    Monitor,
     Plan,
     ProjectParameters,
+    Register,
     Share,
     Strict,
 )
@@ -96,27 +99,6 @@ class Train(Recipe):
 class Evaluate(Strict):
     draws: int = Field(ge=100)
     worst: int = Count
-    seed: int
-
-
-class Register(Strict):
-    margin: float = Share
-    draws: int = Field(ge=100)
-    seed: int
-
-
-class Deploy(Strict):
-    samples: int = Count
-    tolerance: float = Field(gt=0)
-    load_seconds: float = Field(gt=0)
-    connections: int = Count
-
-
-class Monitor(Strict):
-    window: int = Field(ge=30)
-    windows: int = Count
-    degraded_windows: int = Count
-    alarm_p: float = Field(gt=0, lt=1)
     seed: int
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.core import drift, model_package, pictures, prediction_log
 from pipeline.core.evaluation import Evaluation
 from pipeline.core.gates import Gate
+from pipeline.core.parameters import Monitor
 from pipeline.core.paths import Paths
 from pipeline.core.statistics import wilson_interval
 from pipeline.tasks.recommendation.data import network, properties, ranking
@@ -26,7 +27,6 @@ from pipeline.tasks.recommendation.data.ranking import Wish
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import CATALOGUE, SPLITS
 from pipeline.tasks.recommendation.learning import examples
-from pipeline.tasks.recommendation.parameters import Monitor
 
 LIST = 20
 BATCH = 128  # questions answered together

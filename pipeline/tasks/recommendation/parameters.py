@@ -7,7 +7,17 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.core.parameters import Count, Expected, Plan, ProjectParameters, Share, Strict
+from pipeline.core.parameters import (
+    Count,
+    Deploy,
+    Expected,
+    Monitor,
+    Plan,
+    ProjectParameters,
+    Register,
+    Share,
+    Strict,
+)
 from pipeline.tasks.recommendation.recipe_parameters import Recipe
 from pipeline.tasks.recommendation.source_parameters import Source
 
@@ -208,27 +218,6 @@ class Evaluate(Strict):
         if self.first_basket_days < self.every_days:
             raise ValueError(f"first_basket_days must be at least every_days, given {self.first_basket_days}")
         return self
-
-
-class Register(Strict):
-    margin: float = Share
-    draws: int = Field(ge=100)
-    seed: int
-
-
-class Deploy(Strict):
-    samples: int = Count
-    tolerance: float = Field(gt=0)
-    load_seconds: float = Field(gt=0)
-    connections: int = Count
-
-
-class Monitor(Strict):
-    window: int = Field(ge=30)
-    windows: int = Count
-    degraded_windows: int = Count
-    alarm_p: float = Field(gt=0, lt=1)
-    seed: int
 
 
 class Parameters(ProjectParameters):

@@ -1,6 +1,7 @@
 """What every Lightning training here shares: the trainer, its precision, checkpoints and history."""
 
 import csv
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,6 +81,23 @@ class History(lightning.Callback):
         values.append(time.monotonic() - self.began)
         row = ",".join([str(epoch), *(f"{value:.6g}" for value in values)])
         self.path.write_text("\n".join([",".join(["epoch", *self.metrics, "seconds"]), *kept, row]) + "\n")
+
+
+def rise_and_fall(
+    optimiser: torch.optim.Optimizer, peak: float, steps: int, warmup_share: float
+) -> torch.optim.lr_scheduler.OneCycleLR:
+    """The learning rate rises linearly to its peak, then falls as a cosine to 0 (Smith 2018, arXiv:1803.09820).
+
+    The rise needs two steps: a training of so few steps that it has less follows the beginning of a
+    longer schedule.
+    """
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        max_lr=peak,
+        total_steps=max(steps, math.ceil(2 / warmup_share) + 1),
+        pct_start=warmup_share,
+        cycle_momentum=False,
+    )
 
 
 def keep_history(path: Path, folder: Path) -> tuple[list[dict[str, float]], float]:

@@ -206,3 +206,12 @@ def test_training_again_gives_the_same_weights(past: Past, asked: Examples) -> N
         fitting.fit(ranker, params, 5, asked)
         found.append(torch.cat([p.detach().flatten() for p in ranker.parameters()]))
     assert torch.equal(*found)
+
+
+def test_a_training_of_very_few_steps_has_a_schedule(past: Past, asked: Examples) -> None:
+    params = train_params()
+    few = asked.rows(slice(2 * params.batch_size))
+    ranker = made(past, asked, params)
+    before = ranker.taste.weight.detach().clone()
+    fitting.fit(ranker, params, 1, few)
+    assert not torch.equal(ranker.taste.weight, before) and ranker.taste.weight.isfinite().all()

@@ -64,12 +64,9 @@ class Classifier(lightning.LightningModule):
             momentum=recipe.momentum,
             nesterov=True,
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser,
-            max_lr=recipe.learning_rate,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=recipe.warmup_share,
-            cycle_momentum=False,
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = lightning_training.rise_and_fall(
+            optimiser, recipe.learning_rate, steps, recipe.warmup_share
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -86,7 +86,7 @@ class History(lightning.Callback):
 def rise_and_fall(
     optimiser: torch.optim.Optimizer, peak: float, steps: int, warmup_share: float
 ) -> torch.optim.lr_scheduler.OneCycleLR:
-    """The learning rate rises linearly to its peak, then falls as a cosine to 0 (Smith 2018, arXiv:1803.09820).
+    """The learning rate rises linearly to its peak, then falls as a cosine to 0 (arXiv:1708.07120).
 
     The rise needs two steps: a training of so few steps that it has less follows the beginning of a
     longer schedule.

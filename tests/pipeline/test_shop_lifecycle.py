@@ -39,6 +39,7 @@ def test_the_whole_lifecycle_of_a_shop(tmp_path_factory: pytest.TempPathFactory)
     out = folder / "lists.parquet"
     lists = run("fullcycle", "recommend", "shop", "--as-of", "2017-11-27", "--k", "5", "--out", str(out))
     assert lists.returncode == 0, lists.stderr
+    assert "the champion, version 1" in lists.stdout
     assert out.is_file()
 
 

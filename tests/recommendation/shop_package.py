@@ -91,6 +91,7 @@ def linear_network(names: tuple[str, ...]) -> onnx.ModelProto:
         ("features", TensorProto.FLOAT, ["B", "C", len(names)]),
         ("sequence", TensorProto.INT32, ["B", RETRIEVAL.baskets, RETRIEVAL.basket_products]),
         ("ages", TensorProto.FLOAT, ["B", RETRIEVAL.baskets]),
+        ("held", TensorProto.INT32, ["B", "C", 3]),
     ]
     nodes = [
         helper.make_node("MatMul", ["features", "weights"], ["summed"]),

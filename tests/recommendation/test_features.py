@@ -165,6 +165,26 @@ def test_the_network_reads_the_newest_baskets_last() -> None:
     assert found.ages.tolist() == [[11, 5]]
 
 
+def test_the_network_is_told_which_baskets_held_a_candidate_and_its_type() -> None:
+    """Of two baskets: bit 0 is the older one, bit 1 the newest."""
+    made = built()
+    found = inputs.compute(made, asked(made, [0, 1]), replace(RETRIEVAL, baskets=2))
+    expected = {
+        (0, 0): [0b11, 0b11, 0],
+        (0, 1): [0, 0b11, 0],  # itself longer ago, its type in both
+        (0, 2): [0b10, 0b10, 0],
+        (0, 3): [0, 0b10, 0],
+        (0, 4): [0, 0, 0],
+        (0, 6): [0, 0, 0],  # of no type
+        (1, 4): [0b11, 0b11, 0b10],  # two of its type in the newest
+        (1, 5): [0b10, 0b11, 0b10],
+        (1, 0): [0b01, 0b01, 0],
+    }
+    for (question, product), held in expected.items():
+        (place,) = np.flatnonzero(found.products[question] == product)
+        assert found.held[question, place].tolist() == held, (question, product)
+
+
 def test_candidates_are_what_was_bought_and_what_was_not() -> None:
     made = built()
     questions = asked(made, [0, 2])
@@ -213,7 +233,7 @@ def test_what_is_bought_on_the_day_or_later_changes_nothing(
     found, expected = (
         inputs.compute(made, asked(made, customers, baskets), RETRIEVAL) for made in (then, now)
     )
-    for name in ("products", "bought", "features", "sequence", "ages"):
+    for name in ("products", "bought", "features", "sequence", "ages", "held"):
         assert np.array_equal(getattr(found, name), getattr(expected, name)), name
 
 
@@ -226,7 +246,7 @@ def test_a_whole_shop_sees_nothing_later(prepared_shop: ShopProject) -> None:
     one, other = (state.build(made, known, day, RETRIEVAL) for made in (parts, spoilt))
     customers = list(range(len(known.customer_ids)))
     found, expected = (inputs.compute(made, asked(made, customers), RETRIEVAL) for made in (other, one))
-    for name in ("products", "bought", "features", "sequence", "ages"):
+    for name in ("products", "bought", "features", "sequence", "ages", "held"):
         assert np.array_equal(getattr(found, name), getattr(expected, name)), name
 
 

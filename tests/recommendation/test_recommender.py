@@ -221,7 +221,7 @@ def test_training_and_service_compute_the_same(
     assert found[0].names == expected.names
     for i, served in enumerate(found):
         there, wanted = served.products[0] >= 0, expected.products[i] >= 0
-        for name in ("products", "bought", "features"):
+        for name in ("products", "bought", "features", "held"):
             assert np.array_equal(getattr(served, name)[0, there], getattr(expected, name)[i, wanted]), (
                 f"{name} of {i}"
             )

@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 from pipeline.core.parameters import Count, Share, Strict
 
 
+BASKETS_MAX = 30  # as many bits as fit a number of data/inputs.py
+
+
 class RetrievalParameters(Strict):
     """Candidates and what is counted for them (data/retrieval.py)."""
 
@@ -19,7 +22,7 @@ class RetrievalParameters(Strict):
     ridge: float = Field(gt=0)
     neighbours: int = Count
     neighbour_pool: int = Field(ge=2)
-    baskets: int = Count
+    baskets: int = Field(ge=1, le=BASKETS_MAX)
     basket_products: int = Count
 
 

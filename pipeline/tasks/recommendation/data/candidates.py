@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.tasks.recommendation.data.counts import Counts, Questions
+from pipeline.tasks.recommendation.data.counts import Counts, KindCounts, Questions
+from pipeline.tasks.recommendation.data.dataset import CODES, Catalogue
 from pipeline.tasks.recommendation.data.grouping import rank_in_group
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import State
@@ -29,6 +30,16 @@ class Candidates:
     similarity: np.ndarray
     lift_keys: np.ndarray
     lifts: np.ndarray
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the customer's counts of each candidate, of its type and of its category stand; int64 (B, C),
+    -1 where he bought none, or none is known."""
+
+    own: np.ndarray
+    type: np.ndarray
+    category: np.ndarray
 
 
 def find(state: State, questions: Questions, counts: Counts, retrieval: Retrieval) -> Candidates:
@@ -67,6 +78,21 @@ def trimmed(found: Candidates) -> Candidates:
         found,
         products=np.take_along_axis(found.products, order, axis=1),
         bought=np.take_along_axis(found.bought, order, axis=1),
+    )
+
+
+def places(catalogue: Catalogue, counts: Counts, products: np.ndarray) -> Places:
+    """products: int (B, C), -1 where there is no candidate"""
+    question, products = np.arange(len(products))[:, None], np.maximum(products, 0)
+
+    def of_kind(kinds: KindCounts, name: str) -> np.ndarray:
+        kind = catalogue.codes[:, CODES.index(name)][products]
+        return np.where(kind > 0, kinds.groups.find(question * kinds.size + kind), -1)
+
+    return Places(
+        own=counts.product.groups.find(question * len(catalogue.product_ids) + products),
+        type=of_kind(counts.type, "type"),
+        category=of_kind(counts.category, "category"),
     )
 
 

@@ -7,10 +7,9 @@ something is and end at DUE_MAX.
 import numpy as np
 
 from pipeline.tasks.recommendation.data import tifu
-from pipeline.tasks.recommendation.data.candidates import Candidates
+from pipeline.tasks.recommendation.data.candidates import Candidates, Places
 from pipeline.tasks.recommendation.data.counts import LONG_AGO, LONG_LAG, Counts, KindCounts, Questions
-from pipeline.tasks.recommendation.data.dataset import CODES
-from pipeline.tasks.recommendation.data.grouping import find, taken
+from pipeline.tasks.recommendation.data.grouping import distinct, find, taken
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import State
 
@@ -22,19 +21,23 @@ Block = tuple[tuple[str, ...], np.ndarray]  # names, and values of all of them
 
 
 def compute(
-    state: State, questions: Questions, counts: Counts, candidates: Candidates, retrieval: Retrieval
+    state: State,
+    questions: Questions,
+    counts: Counts,
+    candidates: Candidates,
+    places: Places,
+    retrieval: Retrieval,
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Names of the features, and their values float32 (B, C, F); 0 where there is no candidate."""
     products = np.maximum(candidates.products, 0)
     question = np.broadcast_to(np.arange(len(questions))[:, None], products.shape)
     keys = question * state.products + products
-    place = counts.product.groups.find(keys)
     blocks = [
-        *_singles(_own(counts, place, state, products)),
-        *_kinds(counts, place, question, state, products),
+        *_singles(_own(counts, places.own, state, products)),
+        *_kinds(counts, places, state, products),
         *_item(state, counts, products),
         _customer(counts),
-        *_singles(_others(state, questions, counts, candidates, place, products, retrieval)),
+        *_singles(_others(state, questions, counts, candidates, places.own, products, retrieval)),
         _basket(state, questions, candidates, products, question, keys),
     ]
     names = tuple(name for block, _ in blocks for name in block)
@@ -98,14 +101,12 @@ def _own(counts: Counts, place: np.ndarray, state: State, products: np.ndarray) 
     }
 
 
-def _kinds(
-    counts: Counts, of_own: np.ndarray, question: np.ndarray, state: State, products: np.ndarray
-) -> list[Block]:
+def _kinds(counts: Counts, places: Places, state: State, products: np.ndarray) -> list[Block]:
     """The customer's purchases of the product's type and category."""
-    type_block, of_type, type_age = _kind(counts.type, "type", question, state, products)
-    category_block, _, _ = _kind(counts.category, "category", question, state, products)
+    type_block, of_type, type_age = _kind(counts.type, "type", places.type)
+    category_block, _, _ = _kind(counts.category, "category", places.category)
     gap = state.items.type_gap[state.catalogue.codes[:, 0][products]]
-    of_product = taken(counts.product.decayed[:, 2], of_own, 0)
+    of_product = taken(counts.product.decayed[:, 2], places.own, 0)
     expected = of_type * state.items.share_of_type[products]
     due = {"type_due": np.where(type_age < LONG_AGO, _due(type_age, gap), -1)}
     shares = {
@@ -116,12 +117,8 @@ def _kinds(
     return [type_block, *_singles(due), category_block, *_singles(shares)]
 
 
-def _kind(
-    kinds: KindCounts, name: str, question: np.ndarray, state: State, products: np.ndarray
-) -> tuple[Block, np.ndarray, np.ndarray]:
+def _kind(kinds: KindCounts, name: str, place: np.ndarray) -> tuple[Block, np.ndarray, np.ndarray]:
     """Features; purchases of the last weeks, decayed; days since the newest, LONG_AGO where there is none."""
-    kind = state.catalogue.codes[:, CODES.index(name)][products]
-    place = np.where(kind > 0, kinds.groups.find(question * kinds.size + kind), -1)
     table = np.column_stack([PER_MONTH * kinds.decayed, kinds.count, kinds.products, kinds.age])
     never = np.array([0, 0, 0, 0, 0, LONG_AGO], dtype=np.float32)
     found = taken(table, place, never)
@@ -193,7 +190,7 @@ def _basket(
     lift = taken(candidates.lifts, find(candidates.lift_keys, keys), 0)
     types, size = state.catalogue.codes[:, 0], len(state.catalogue.vocabularies["type"])
     held = types[questions.basket_product]
-    held_keys = np.unique((questions.basket_question * size + held)[held > 0])
+    held_keys = distinct((questions.basket_question * size + held)[held > 0])
     same_type = find(held_keys, question * size + types[products]) >= 0
     count = np.bincount(questions.basket_question, minlength=len(questions))[:, None]
     columns = (

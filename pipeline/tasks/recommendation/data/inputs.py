@@ -5,11 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.tasks.recommendation.data import candidates, counts, features
+from pipeline.tasks.recommendation.data.candidates import Places
 from pipeline.tasks.recommendation.data.counts import Counts, Questions
 from pipeline.tasks.recommendation.data.grouping import within
 from pipeline.tasks.recommendation.data.histories import Rows
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import State
+
+
+GIVEN = ("products", "features", "sequence", "ages", "held")  # to the network, in its order
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,8 @@ class Inputs:
     features: float32 (B, C, F), in the order of `names`
     sequence: int32 (B, L, n) products of the newest baskets, the newest last; -1 where there are fewer
     ages: float32 (B, L) days since each of these baskets, 0 where there is none
+    held: int32 (B, C, 3) which of these baskets, bit l for the one at place l, held the candidate; a product
+    of its type; two or more of its type
     """
 
     names: tuple[str, ...]
@@ -26,6 +32,11 @@ class Inputs:
     features: np.ndarray
     sequence: np.ndarray
     ages: np.ndarray
+    held: np.ndarray
+
+    def given(self, rows: slice | np.ndarray) -> tuple[np.ndarray, ...]:
+        """What the network takes of some questions, in its order."""
+        return tuple(getattr(self, name)[rows] for name in GIVEN)
 
 
 def compute(state: State, questions: Questions, retrieval: Retrieval) -> Inputs:
@@ -42,7 +53,8 @@ def of_counts(
     found = candidates.find(state, questions, counted, retrieval)
     if trim:
         found = candidates.trimmed(found)
-    names, values = features.compute(state, questions, counted, found, retrieval)
+    places = candidates.places(state.catalogue, counted, found.products)
+    names, values = features.compute(state, questions, counted, found, places, retrieval)
     sequence, ages = _sequence(
         questions.rows, questions.day, counted.customer.baskets, retrieval.baskets, retrieval.basket_products
     )
@@ -53,15 +65,16 @@ def of_counts(
         features=values,
         sequence=sequence,
         ages=ages,
+        held=_held(questions.rows, counted, places, retrieval.baskets),
     )
 
 
 def _sequence(
     rows: Rows, day: int, baskets: np.ndarray, length: int, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    lag = baskets[rows.question].astype(np.int64) - 1 - rows.ordinal
-    newest = lag < length
-    question, place = rows.question[newest], length - 1 - lag[newest]
+    place = _place_in_sequence(rows, baskets, length)
+    newest = place >= 0
+    question, place = rows.question[newest], place[newest]
     basket = question * length + place
     place_in_basket = within(basket)
     sequence = np.full((rows.questions, length, width), -1, dtype=np.int32)
@@ -70,3 +83,25 @@ def _sequence(
     sequence[question[fits], place[fits], place_in_basket[fits]] = rows.product[newest][fits]
     ages[question, place] = day - rows.day[newest]
     return sequence, ages
+
+
+def _place_in_sequence(rows: Rows, baskets: np.ndarray, length: int) -> np.ndarray:
+    """int64 (N,): of each row's basket, negative where it is older than all of the sequence."""
+    lag = baskets[rows.question].astype(np.int64) - 1 - rows.ordinal
+    return length - 1 - lag
+
+
+def _held(rows: Rows, counted: Counts, places: Places, length: int) -> np.ndarray:
+    """As Inputs.held. Counted here once for all epochs: in the network it would be a comparison of every
+    candidate with every product of the sequence."""
+    place = _place_in_sequence(rows, counted.customer.baskets, length)
+    bits = np.where(place >= 0, np.left_shift(1, np.maximum(place, 0)), 0).astype(np.int32)
+    of_product = counted.product.groups.union(bits)
+    each = np.arange(length, dtype=np.int32)
+    of_type = counted.type.groups.sums((of_product[:, None] >> each & 1).astype(np.int16))
+    power = np.int32(1) << each
+    once, twice = ((of_type >= count) @ power for count in (1, 2))
+    found = np.empty((*places.own.shape, 3), dtype=np.int32)
+    for i, (values, wanted) in enumerate(((of_product, places.own), (once, places.type), (twice, places.type))):
+        found[..., i] = np.append(values, np.int32(0))[wanted]
+    return found

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.tasks.recommendation.data.dataset import Purchases
+from pipeline.tasks.recommendation.data.grouping import distinct
 
 TOGETHER = 40  # neighbours kept of each product
 TOGETHER_MIN = 5  # baskets that two products must share to count as bought together
@@ -39,7 +40,7 @@ def build(
         name: np.concatenate([getattr(part, name)[: np.searchsorted(part.day, day)] for part in parts])
         for name in ("customer", "product", "basket")
     }
-    pairs = np.unique(rows["customer"].astype(np.int64) * products + rows["product"])
+    pairs = distinct(rows["customer"].astype(np.int64) * products + rows["product"])
     buyers = np.bincount(pairs % products, minlength=products)
     best = np.argsort(-buyers, kind="stable")[: min(size, max(1, int((buyers > 0).sum())))]
     items = np.sort(best).astype(np.int32)

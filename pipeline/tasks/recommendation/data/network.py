@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.core import model_package
 from pipeline.core.errors import ModelError
 from pipeline.tasks.recommendation.data.dataset import Catalogue
-from pipeline.tasks.recommendation.data.inputs import Inputs
+from pipeline.tasks.recommendation.data.inputs import GIVEN, Inputs
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -31,13 +31,9 @@ class RankingNetwork:
         """float32 (B, C); NO_CANDIDATE where there is no candidate."""
         found = []
         for start in range(0, len(inputs.products), BATCH):
-            part = slice(start, start + BATCH)
-            given = {
-                "products": self._places(inputs.products[part]),
-                "features": inputs.features[part],
-                "sequence": self._places(inputs.sequence[part]),
-                "ages": inputs.ages[part],
-            }
+            given = dict(zip(GIVEN, inputs.given(slice(start, start + BATCH)), strict=True))
+            for name in ("products", "sequence"):
+                given[name] = self._places(given[name])
             found.append(self.session.run(["scores"], given)[0])
         return np.where(inputs.products >= 0, np.concatenate(found), np.float32(NO_CANDIDATE))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.tasks.recommendation.data.grouping import Groups, group
+from pipeline.tasks.recommendation.data.grouping import Groups, distinct, group
 from pipeline.tasks.recommendation.data.histories import Histories, Rows
 
 if TYPE_CHECKING:
@@ -156,8 +156,9 @@ def mean_at(nearest: np.ndarray, wanted: np.ndarray, pool: Pool) -> np.ndarray:
     columns, question = pool.columns, np.arange(len(nearest))[:, None]
     share = np.zeros((len(pool.customers), len(nearest)), dtype=np.float32)
     share[nearest, question] = 1 / max(1, nearest.shape[1])
-    asked, place = np.unique(np.minimum(wanted, columns.shape[1] - 1), return_inverse=True)
-    found = (columns[:, asked].T @ share)[place.reshape(wanted.shape), question]
+    within = np.minimum(wanted, columns.shape[1] - 1)
+    asked = distinct(within)
+    found = (columns[:, asked].T @ share)[np.searchsorted(asked, within), question]
     return np.where(wanted < columns.shape[1], found, 0)
 
 

@@ -7,11 +7,13 @@ found them hard to beat. All are made from what was known on the day of the stat
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.tasks.recommendation.data import tifu
+from pipeline.tasks.recommendation.data.grouping import distinct
 from pipeline.tasks.recommendation.data.histories import Rows
 from pipeline.tasks.recommendation.data.item_tables import RECENT
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
@@ -81,24 +83,27 @@ def ease(asked: Asked, k: int) -> np.ndarray:
     state = asked.state
     ends = state.histories.ends(state.day)
     of_pool = state.histories.rows(state.pool.customers.astype(np.int64), ends)
-    pool, own = _log_counts(of_pool, state.products), _log_counts(asked.rows, state.products)
+    sold = distinct(of_pool.product)  # of all others the weights are 0
+    pool, own = (_log_counts(rows, state.products)[:, sold] for rows in (of_pool, asked.rows))
     gram = (pool @ pool.T).toarray().astype(np.float64)
     gram[np.diag_indices_from(gram)] += EASE_RIDGE
-    dual = np.linalg.inv(gram)
+    dual = np.linalg.inv(gram).astype(np.float32)
     transposed = pool.T.tocsr()
-    known = np.zeros(state.products)
-    for start in range(0, state.products, COLUMNS):
+    known = np.empty(len(sold), dtype=np.float32)
+    for start in range(0, len(sold), COLUMNS):
         part = transposed[start : start + COLUMNS]
-        known[start : start + COLUMNS] = np.asarray(part.multiply(part @ dual).sum(axis=1)).ravel()
-    found = np.empty((len(asked.customers), k), dtype=np.int64)
+        known[start : start + COLUMNS] = part.multiply(part @ dual).sum(axis=1).ravel()
+    found = np.full((len(asked.customers), k), -1, dtype=np.int64)
+    k = min(k, len(sold))
     for start in range(0, len(asked.customers), ROWS):
         part = own[start : start + ROWS]
-        mixed = (transposed @ ((part @ transposed).toarray() @ dual).T).T
-        dense = part.toarray()
-        scores = dense - (dense - mixed) / (1 - known)
-        best = np.argpartition(-scores, k, axis=1)[:, :k]
-        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
-        found[start : start + ROWS] = np.take_along_axis(best, order, axis=1)
+        mixed = transposed @ ((part @ transposed).toarray() @ dual).T
+        dense = part.T.toarray()
+        # Negative, so that the best come first.
+        scores = np.ascontiguousarray(((dense - mixed) / (1 - known)[:, None] - dense).T)
+        best = np.argpartition(scores, k - 1, axis=1)[:, :k]
+        order = np.argsort(np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+        found[start : start + ROWS, :k] = sold[np.take_along_axis(best, order, axis=1)]
     return found
 
 
@@ -141,7 +146,7 @@ def _log_counts(rows: Rows, products: int) -> "csr_matrix":
     """log(1 + baskets with the product), sparse (questions, products)."""
     from scipy.sparse import csr_matrix
 
-    ones = np.ones(len(rows.product), dtype=np.float64)
+    ones = np.ones(len(rows.product), dtype=np.float32)
     made = csr_matrix((ones, (rows.question, rows.product)), shape=(rows.questions, products))
     made.sum_duplicates()
     made.data = np.log1p(made.data)
@@ -160,13 +165,13 @@ def _counts(asked: Asked, weights: np.ndarray) -> "csr_matrix":
 
 
 def _best(scores: "csr_matrix", k: int) -> np.ndarray:
-    """The k products of the highest positive scores of each row."""
+    """The k products of the highest positive scores of each row, best first."""
     found = np.full((scores.shape[0], k), -1, dtype=np.int64)
-    for start in range(0, scores.shape[0], ROWS):
-        dense = scores[start : start + ROWS].toarray()
-        best = np.argpartition(-dense, k, axis=1)[:, :k]
-        values = np.take_along_axis(dense, best, axis=1)
-        order = np.lexsort((best, -values), axis=1)
-        best, values = np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)
-        found[start : start + ROWS] = np.where(values > 0, best, -1)
+    for row, (start, end) in enumerate(pairwise(scores.indptr.tolist())):
+        values, products = scores.data[start:end], scores.indices[start:end]
+        best = np.flatnonzero(values > 0)
+        if len(best) > k:
+            best = best[np.argpartition(-values[best], k - 1)[:k]]
+        best = best[np.lexsort((products[best], -values[best]))]
+        found[row, : len(best)] = products[best]
     return found

@@ -17,13 +17,14 @@ import numpy as np
 from pipeline.tasks.recommendation.data import inputs, item_similarity, state
 from pipeline.tasks.recommendation.data.counts import Questions
 from pipeline.tasks.recommendation.data.dataset import Catalogue, Purchases
+from pipeline.tasks.recommendation.data.grouping import distinct, find
 from pipeline.tasks.recommendation.data.histories import Histories, build
 from pipeline.tasks.recommendation.data.item_similarity import ItemSimilarity
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import State
 
 BATCH = 128  # questions computed together
-INPUTS = ("products", "bought", "features", "sequence", "ages")
+INPUTS = ("products", "bought", "features", "sequence", "ages", "held")
 ANSWERS = ("relevant", "wanted", "wanted_new", "customers", "baskets")
 LIVE_MAX = 6  # products of a live basket in training
 
@@ -71,9 +72,12 @@ class Past:
         self.similarity_days = similarity_days
         self.histories: Histories = build(parts, len(catalogue.customer_ids), parts[-1].end_day)
         self._similarity: tuple[int, ItemSimilarity] | None = None
+        self._state: State | None = None  # the last one: a day is asked about several times
 
     def state(self, day: int) -> State:
         """Of what was known on `day`; days must come in rising order for the similarity to be reused."""
+        if self._state is not None and self._state.day == day:
+            return self._state
         if self._similarity is None or not 0 <= day - self._similarity[0] < self.similarity_days:
             built = item_similarity.build(
                 self.parts,
@@ -84,7 +88,7 @@ class Past:
                 self.retrieval.ridge,
             )
             self._similarity = (day, built)
-        return state.build(
+        self._state = state.build(
             self.parts,
             self.catalogue,
             day,
@@ -92,6 +96,7 @@ class Past:
             all_histories=self.histories,
             similarity=self._similarity[1],
         )
+        return self._state
 
     def next_baskets(self, day: int, horizon: int) -> Targets:
         """The first basket of each customer in day <= t < day + horizon."""
@@ -149,11 +154,10 @@ def _batch(
     )
     computed = inputs.compute(current, questions, past.retrieval)
     size = current.products
-    wanted = np.concatenate([i * size + basket.astype(np.int64) for i, basket in enumerate(products)])
-    before = np.unique(rows.question * size + rows.product)
-    new = wanted[~np.isin(wanted, before)]
+    wanted = np.concatenate([i * size + np.sort(basket.astype(np.int64)) for i, basket in enumerate(products)])
+    new = wanted[find(distinct(rows.question * size + rows.product), wanted) < 0]
     keys = np.arange(len(customers))[:, None] * size + computed.products
-    relevant = np.isin(keys, wanted) & (computed.products >= 0)
+    relevant = (find(wanted, keys) >= 0) & (computed.products >= 0)
     return Examples(
         inputs=computed,
         relevant=relevant.astype(np.float32),

@@ -1,41 +1,36 @@
 """The deployed network: one ONNX file from counts and baskets to scores."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from pipeline.core.onnx_export import save_without_paths
+from pipeline.tasks.recommendation.data.inputs import GIVEN, Inputs
 from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
-
-if TYPE_CHECKING:
-    from pipeline.tasks.recommendation.data.inputs import Inputs
 
 OPSET = 20
 
 
-def to_onnx(ranker: Ranker, example: "Inputs", path: Path) -> None:
+def to_onnx(ranker: Ranker, example: Inputs, path: Path) -> None:
     """Writes network.onnx with a free number of questions and candidates, weights inside.
 
     example: inputs of at least two questions; the network must be on the CPU
     """
     # A batch of 1 would be taken for a constant.
-    arguments = tuple(
-        torch.from_numpy(array[:2])
-        for array in (example.products, example.features, example.sequence, example.ages)
-    )
+    arguments = tuple(torch.from_numpy(array) for array in example.given(slice(2)))
     questions, candidates = torch.export.Dim("questions", min=1), torch.export.Dim("candidates", min=1)
     same = torch.export.Dim.DYNAMIC  # found to be the same as those named above
     program = torch.onnx.export(
         ranker.eval(),
         arguments,
-        input_names=["products", "features", "sequence", "ages"],
+        input_names=GIVEN,
         output_names=["scores"],
         dynamic_shapes={
             "products": {0: questions, 1: candidates},
             "features": {0: same, 1: same},
             "sequence": {0: same},
             "ages": {0: same},
+            "held": {0: same, 1: same},
         },
         opset_version=OPSET,
         dynamo=True,

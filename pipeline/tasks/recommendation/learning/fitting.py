@@ -31,23 +31,21 @@ class Ranking(lightning.LightningModule):
         torch.manual_seed(epoch_seed(self.seed + 1, self.current_epoch))  # dropout, also after a resume
 
     def training_step(self, batch: tuple[Tensor, ...], _: int) -> Tensor:
-        products, features, sequence, ages, relevant, bought, _wanted = batch
-        scores = self.ranker(products, features, sequence, ages)
-        scores = scores.masked_fill(products < 0, MINUS_INFINITY)
+        *given, relevant, bought, _wanted = batch
+        scores = self.ranker(*given).masked_fill(given[0] < 0, MINUS_INFINITY)
         loss = listwise(scores, relevant)
         if self.recipe.new_weight:
             new = listwise(scores.masked_fill(bought, MINUS_INFINITY), relevant * ~bought)
             loss = loss + self.recipe.new_weight * new
-        self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(products))
+        self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(scores))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, ...], _: int) -> None:
-        products, features, sequence, ages, relevant, _bought, wanted = batch
-        scores = self.ranker(products, features, sequence, ages)
-        scores = scores.masked_fill(products < 0, MINUS_INFINITY)
+        *given, relevant, _bought, wanted = batch
+        scores = self.ranker(*given).masked_fill(given[0] < 0, MINUS_INFINITY)
         found = recall(scores.float().cpu().numpy(), relevant.cpu().numpy(), wanted.cpu().numpy(), 20)
-        self.log("val_loss", listwise(scores, relevant), batch_size=len(products), prog_bar=True)
-        self.log("val_recall", float(found.mean()), batch_size=len(products), prog_bar=True)
+        self.log("val_loss", listwise(scores, relevant), batch_size=len(scores), prog_bar=True)
+        self.log("val_recall", float(found.mean()), batch_size=len(scores), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
@@ -83,12 +81,9 @@ def feature_statistics(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
 
 
 def arrays(examples: Examples) -> tuple[np.ndarray, ...]:
-    """What a batch holds, in its order."""
+    """What a batch holds, in its order: what the network takes, products first, then the answers."""
     made = examples.inputs
-    return (
-        made.products, made.features, made.sequence, made.ages,
-        examples.relevant, made.bought, examples.wanted,
-    )  # fmt: skip
+    return (*made.given(slice(None)), examples.relevant, made.bought, examples.wanted)
 
 
 def fit(
@@ -121,10 +116,8 @@ def scores(ranker: Ranker, examples: Examples) -> np.ndarray:
     """float32 (B, C), computed where the network lies."""
     ranker.eval()
     device = next(ranker.parameters()).device
-    made = examples.inputs
     found = []
     for start in range(0, len(examples), SCORING_BATCH):
-        part = slice(start, start + SCORING_BATCH)
-        batch = (made.products[part], made.features[part], made.sequence[part], made.ages[part])
+        batch = examples.inputs.given(slice(start, start + SCORING_BATCH))
         found.append(ranker(*(torch.from_numpy(array).to(device) for array in batch)).cpu())
     return torch.cat(found).numpy()

@@ -19,10 +19,7 @@ OVERFIT_SHARE = 0.8  # of the loss above its floor that may be left at most
 def check(ranker: Ranker, train: Examples) -> dict[str, float]:
     """Runs all checks on a copy of `ranker`; the network itself is left as it is. Returns the figures met."""
     rows = np.linspace(0, len(train) - 1, min(BATCH, len(train))).astype(int)
-    made = train.inputs
-    arguments = tuple(
-        torch.from_numpy(array[rows]) for array in (made.products, made.features, made.sequence, made.ages)
-    )
+    arguments = tuple(torch.from_numpy(array) for array in train.inputs.given(rows))
     relevant = torch.from_numpy(train.relevant[rows])
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -18,13 +18,14 @@ TYPE, CATEGORY, MANUFACTURER, BRAND = 0, 1, 3, 4  # columns of the codes
 LOOK_UP = 12  # figures looked up in the baskets for each candidate and each way
 OUTLIER = 6.0  # standard deviations
 DAYS_SCALE, COUNT_SCALE = 3.0, 3.0  # bring logarithms to about 1
-SAME_TYPE_MAX = 2.0
 
 
 class Ranker(nn.Module):
-    """products int (B, C), features float32 (B, C, F), sequence int (B, L, n), ages float32 (B, L)
-    -> scores float32 (B, C). Products: place in `codes`; -1 is none, the place after the last unknown."""
+    """products int (B, C), features float32 (B, C, F), sequence int (B, L, n), ages float32 (B, L),
+    held int32 (B, C, 3) as in data/inputs.py -> scores float32 (B, C).
+    Products: place in `codes`; -1 is none, the place after the last unknown."""
 
+    bits: Tensor
     codes: Tensor
     mean: Tensor
     std: Tensor
@@ -41,6 +42,7 @@ class Ranker(nn.Module):
         super().__init__()
         unknown = np.zeros((1, codes.shape[1]), dtype=codes.dtype)
         self.register_buffer("codes", torch.from_numpy(np.concatenate([codes, unknown])).to(torch.int32))
+        self.register_buffer("bits", 2 ** torch.arange(baskets, dtype=torch.int32), persistent=False)
         self.register_buffer("mean", torch.tensor(mean))  # copied: no two buffers share memory
         self.register_buffer("std", torch.tensor(std))
         width, sizes = params.width, codes.max(axis=0) + 1
@@ -71,18 +73,14 @@ class Ranker(nn.Module):
             inputs = hidden
         self.score = nn.Sequential(*layers, nn.Linear(inputs, 1))
 
-    def forward(self, products: Tensor, features: Tensor, sequence: Tensor, ages: Tensor) -> Tensor:
-        size, length, width = sequence.shape
+    def forward(
+        self, products: Tensor, features: Tensor, sequence: Tensor, ages: Tensor, held: Tensor
+    ) -> Tensor:
         candidate = self.product_dropout(self._embed(products))
-        flat = sequence.reshape(size, 1, length * width)
         there = (sequence >= 0).any(dim=-1)
         read = self._read(sequence, ages, there)
 
-        same = (products[..., None] == flat) & (flat >= 0)
-        same_baskets = same.view(size, -1, length, width).any(dim=-1).float()
-        types = self._code(products, TYPE)
-        same_type = (types[..., None] == self._code(flat, TYPE)) & (types[..., None] > 0)
-        type_baskets = same_type.view(size, -1, length, width).float().sum(dim=-1).clamp(max=SAME_TYPE_MAX)
+        same, once, twice = (((held[..., i, None] & self.bits) != 0).to(features.dtype) for i in range(3))
         alike = candidate @ read.transpose(1, 2) / candidate.shape[-1] ** 0.5
         alike = torch.softmax(alike + torch.where(there, 0.0, -1e4)[:, None, :], dim=-1)
         taste = (self.taste(read[:, -1])[:, None] * candidate).sum(dim=-1, keepdim=True)
@@ -90,8 +88,8 @@ class Ranker(nn.Module):
         known = torch.cat(
             [
                 scaled,
-                same_baskets @ self.of_same(read),
-                type_baskets @ self.of_type(read),
+                same @ self.of_same(read),
+                (once + twice) @ self.of_type(read),
                 alike @ self.of_alike(read),
                 taste,
                 self.itself(candidate),

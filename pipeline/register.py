@@ -2,7 +2,7 @@
 
 Reads   data/P/prepared/ (paired test), models/P/, reports/P/evaluation/
 Writes  reports/P/registration.json; a version and aliases in the MLflow registry
-Params  register
+Params  collect (what a champion must know to be compared), register
 """
 
 import tempfile
@@ -12,13 +12,14 @@ from typing import Any
 
 from pipeline.core import model_package, registry
 from pipeline.core.artifacts import read_json, write_json
+from pipeline.core.errors import IncompatibleModel
 from pipeline.core.gates import Gate
 from pipeline.core.registry import CHALLENGER, CHAMPION, PREVIOUS, Version
 from pipeline.core.source_state import source_state
 from pipeline.core.stage import Context, Evidence, main
 from pipeline.core.statistics import paired_difference
 
-PARAMS = ("register",)
+PARAMS = ("collect", "register")
 
 
 def run(context: Context) -> Evidence:
@@ -31,10 +32,16 @@ def run(context: Context) -> Evidence:
         Gate("gates_of_evaluation_failed", len(failed), "at most", 0, "training",
              f"the model does not meet {', '.join(failed)}; see reports/{context.project}/evaluation.")
     ]  # fmt: skip
+    uncompared = ""
     if champion not in (None, candidate):
-        gates.append(_not_worse(context, candidate, champion))
+        try:
+            gates.append(_not_worse(context, candidate, champion))
+        except IncompatibleModel as error:
+            # It could not be deployed again either; the gates of evaluation decide alone.
+            uncompared = f"; version {champion.version} could not be compared: {error}"
     promoted = all(gate.passed for gate in gates)
-    reason = "every gate holds" if promoted else "; ".join(str(gate) for gate in gates if not gate.passed)
+    failing = "; ".join(str(gate) for gate in gates if not gate.passed)
+    reason = (failing or "every gate holds") + uncompared
     if champion != candidate:
         _move_aliases(context, candidate, champion, promoted, reason)
     now = candidate if promoted else champion
@@ -49,7 +56,11 @@ def run(context: Context) -> Evidence:
     )
     return Evidence(
         summary=f"version {candidate.version} "
-        + ("is the champion" if promoted else f"is refused ({reason}); champion stays {_named(champion)}"),
+        + (
+            f"is the champion{uncompared}"
+            if promoted
+            else f"is refused ({reason}); champion stays {_named(champion)}"
+        ),
         metrics={"version": float(candidate.version), "promoted": float(promoted)},
         gates=tuple(gates),
     )
@@ -72,13 +83,16 @@ def _not_worse(context: Context, candidate: Version, champion: Version) -> Gate:
     """Non-inferiority: the lower end of the paired 95 % interval must stay above minus the margin.
 
     Both networks answer the same unseen items now, so that old figures on other data cannot mislead.
+    IncompatibleModel: the champion cannot answer them.
     """
     params = context.params.register
     scores = context.hook("evaluate").scores
     prepared = context.paths.prepared
     with tempfile.TemporaryDirectory() as folder:
-        old = scores(registry.download(context.paths, champion, Path(folder) / "champion"), prepared)
-    new = scores(context.paths.model, prepared)
+        old = scores(
+            context.params, registry.download(context.paths, champion, Path(folder) / "champion"), prepared
+        )
+    new = scores(context.params, context.paths.model, prepared)
     difference, interval = paired_difference(new, old, draws=params.draws, seed=params.seed)
     return Gate(
         f"difference_to_champion_{champion.version}", interval[0], "at least", -params.margin, "training",

@@ -6,6 +6,7 @@
     ├── GateFailed          exit code 4   a stated requirement does not hold
     ├── DiskFull            exit code 5   no room to write
     ├── ModelError          exit code 6   a model is missing, damaged or not what it claims
+    │   └── IncompatibleModel             a sound one, made for other data or other code than these
     ├── ServiceError        exit code 7   a service does not start, answer or agree
     └── TrackingError       exit code 8   the MLflow store cannot be reached
 
@@ -39,6 +40,10 @@ class DiskFull(FullcycleError):
 
 class ModelError(FullcycleError):
     exit_code = 6
+
+
+class IncompatibleModel(ModelError):
+    """A sound model, made for other data or by other code than those at hand."""
 
 
 class ServiceError(FullcycleError):

@@ -117,6 +117,19 @@ def test_a_better_model_that_fails_a_gate_is_refused(paths: Paths) -> None:
     assert not told["promoted"] and alias(paths, "champion") == "1"
 
 
+def test_a_champion_that_knows_other_classes_is_replaced_and_it_is_said(paths: Paths) -> None:
+    """As after a change of the project's classes: there is nothing to compare."""
+    described = read_json(paths.model / model_package.DESCRIPTION)
+    del described["files"], described["format"]
+    model_package.describe(paths.model, described | {"classes": [*described["classes"][:-1], "nine"]})
+    run(paths)
+    model(paths, seed=0, scale=2)
+    evidence, told = run(paths)
+    assert told["promoted"] and told["champion"]["version"] == "2"
+    assert "version 1 could not be compared: It was trained for" in told["reason"]
+    assert "could not be compared" in evidence.summary
+
+
 def test_a_model_that_was_changed_in_the_store_is_not_handed_out(paths: Paths, tmp_path: Path) -> None:
     run(paths)
     version = registry.champion(paths)

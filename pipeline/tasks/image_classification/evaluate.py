@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pipeline.core.deployed_network import DeployedNetwork
+from pipeline.core.errors import IncompatibleModel
 from pipeline.core.evaluation import Evaluation
 from pipeline.core.gates import Gate
 from pipeline.core.paths import Paths
@@ -22,10 +23,18 @@ SMALLEST_PROBABILITY = 1e-12  # so that the logarithm of a certain mistake is fi
 ROBUSTNESS_IMAGES = 1000  # unseen images that each corruption is tried on
 
 
-def scores(package: Path, prepared: Path) -> np.ndarray:
-    """1.0 where the packaged network is right about an unseen image, else 0.0; float64 (N,)."""
+def scores(params: Any, package: Path, prepared: Path) -> np.ndarray:
+    """1.0 where the packaged network is right about an unseen image, else 0.0; float64 (N,).
+
+    IncompatibleModel: it knows other classes, or takes other images.
+    """
     split = read_split(prepared / "test")
-    answers = DeployedNetwork(package).run(split.pixels, "logits").argmax(1)
+    network = DeployedNetwork(package)
+    known = {name: network.description[name] for name in ("classes", "image")}
+    wanted = {"classes": list(params.collect.classes), "image": params.collect.image.model_dump()}
+    if known != wanted:
+        raise IncompatibleModel(f"It was trained for {known}; the project's are {wanted}.")
+    answers = network.run(split.pixels, "logits").argmax(1)
     return (answers == split.labels).astype(np.float64)
 
 

@@ -17,6 +17,7 @@ from pipeline.core.gates import Gate
 from pipeline.core.paths import Paths
 from pipeline.tasks.recommendation.data import network
 from pipeline.tasks.recommendation.data.dataset import Catalogue, read_catalogue, read_split
+from pipeline.tasks.recommendation.data.ranking import refuse_other_features
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import CATALOGUE, SPLITS
 from pipeline.tasks.recommendation.learning import baselines, cold_start, examples, judging, lists, ranking
@@ -24,13 +25,18 @@ from pipeline.tasks.recommendation.learning.judging import LONG, NETWORK, Judged
 from pipeline.tasks.recommendation.parameters import Evaluate
 
 
-def scores(package: Path, prepared: Path) -> np.ndarray:
-    """Mean recall at 20 of the packaged network for each customer of the unseen part; float64 (N,)."""
+def scores(_: Any, package: Path, prepared: Path) -> np.ndarray:
+    """Mean recall at 20 of the packaged network for each customer of the unseen part; float64 (N,).
+
+    IncompatibleModel: it was trained with other features or products than those at hand.
+    """
     past, unseen = _read(package, prepared)
+    trained = model_package.verify(package)["features"]
     ranker = network.load(package, past.catalogue)
     found, customers = [], []
     for day in range(unseen[0], unseen[1] - 6, 7):
         made = examples.at(past, day, past.next_baskets(day, 7))
+        refuse_other_features(made.inputs.names, trained)
         found.append(ranking.recall(ranker.scores(made.inputs), made.relevant, made.wanted, LONG))
         customers.append(made.customers)
     _, place = np.unique(np.concatenate(customers), return_inverse=True)

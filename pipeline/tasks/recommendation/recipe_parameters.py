@@ -6,7 +6,6 @@ from pydantic import Field, model_validator
 
 from pipeline.core.parameters import Count, Share, Strict
 
-
 BASKETS_MAX = 30  # as many bits as fit a number of data/inputs.py
 
 

@@ -161,7 +161,7 @@ def _load(
     catalogue = read_catalogue(paths.prepared / "train" / state.CATALOGUE)
     ranker = network.load(package, catalogue, threads=1)
     built = state.build(parts, catalogue, day, retrieval)
-    ranking.refuse_other_features(built, retrieval, description["features"])
+    ranking.refuse_other_features(ranking.feature_names(built, retrieval), description["features"])
     return built, ranker, retrieval
 
 

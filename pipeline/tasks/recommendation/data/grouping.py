@@ -50,7 +50,7 @@ def group(keys: np.ndarray) -> Groups:
 
 
 def distinct(keys: np.ndarray) -> np.ndarray:
-    """keys in rising order, each once. Where most are different, np.unique's hashing is several times slower."""
+    """keys in rising order, each once; where most differ, several times faster than np.unique."""
     ordered = np.sort(keys, axis=None)
     return ordered[begins(ordered)]
 

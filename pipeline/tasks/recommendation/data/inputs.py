@@ -12,7 +12,6 @@ from pipeline.tasks.recommendation.data.histories import Rows
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import State
 
-
 GIVEN = ("products", "features", "sequence", "ages", "held")  # to the network, in its order
 
 
@@ -102,6 +101,8 @@ def _held(rows: Rows, counted: Counts, places: Places, length: int) -> np.ndarra
     power = np.int32(1) << each
     once, twice = ((of_type >= count) @ power for count in (1, 2))
     found = np.empty((*places.own.shape, 3), dtype=np.int32)
-    for i, (values, wanted) in enumerate(((of_product, places.own), (once, places.type), (twice, places.type))):
+    for i, (values, wanted) in enumerate(
+        ((of_product, places.own), (once, places.type), (twice, places.type))
+    ):
         found[..., i] = np.append(values, np.int32(0))[wanted]
     return found

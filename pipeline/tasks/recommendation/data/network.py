@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.core import model_package
-from pipeline.core.errors import ModelError
+from pipeline.core.errors import IncompatibleModel, ModelError
 from pipeline.tasks.recommendation.data.dataset import Catalogue
 from pipeline.tasks.recommendation.data.inputs import GIVEN, Inputs
 
@@ -59,12 +59,17 @@ def load(package: Path, catalogue: Catalogue, threads: int = 0) -> RankingNetwor
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own exceptions have no common base but Exception
         raise ModelError(f"{path}: ONNX Runtime cannot load it: {error}") from error
+    taken = tuple(each.name for each in session.get_inputs())
+    if taken != GIVEN:
+        raise IncompatibleModel(
+            f"{path}: it takes {', '.join(taken)}; this code gives {', '.join(GIVEN)}. Train it again."
+        )
     return RankingNetwork(session, _places(np.load(package / KNOWN_PRODUCTS), catalogue.product_ids))
 
 
 def _places(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     if known.dtype.kind != wanted.dtype.kind:
-        raise ModelError(
+        raise IncompatibleModel(
             f"The network knows its products by {known.dtype}, the data by {wanted.dtype}. Train it again."
         )
     order = np.argsort(known, kind="stable")

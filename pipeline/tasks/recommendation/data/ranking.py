@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.core.errors import ModelError
+from pipeline.core.errors import IncompatibleModel
 from pipeline.tasks.recommendation.data import counts, inputs
 from pipeline.tasks.recommendation.data.asking import Mode
 from pipeline.tasks.recommendation.data.best_sellers import BestSellers
@@ -40,14 +40,18 @@ class List:
     filled: int
 
 
-def refuse_other_features(state: State, retrieval: Retrieval, trained: Sequence[str]) -> None:
-    """ModelError where a network was trained with other features than this code computes."""
+def feature_names(state: State, retrieval: Retrieval) -> tuple[str, ...]:
     nobody, nothing = np.array([-1]), np.empty(0, dtype=np.int64)
     rows = state.histories.rows(nobody)
-    computed = inputs.compute(state, Questions(state.day, nobody, rows, nobody, nothing, nothing), retrieval)
-    if list(computed.names) != list(trained):
-        differing = sorted(set(computed.names) ^ set(trained)) or ["their order"]
-        raise ModelError(
+    questions = Questions(state.day, nobody, rows, nobody, nothing, nothing)
+    return inputs.compute(state, questions, retrieval).names
+
+
+def refuse_other_features(computed: Sequence[str], trained: Sequence[str]) -> None:
+    """IncompatibleModel where a network was trained with other features than this code computes."""
+    if list(computed) != list(trained):
+        differing = sorted(set(computed) ^ set(trained)) or ["their order"]
+        raise IncompatibleModel(
             f"The network was trained with other features than this code computes ({', '.join(differing)}). "
             "Train it again."
         )

@@ -69,7 +69,9 @@ class Recommender:
         self._clock: str = description["clock"]
         self._retrieval = Retrieval(**description["retrieval"])
         self._state = state.read(package / state.FOLDER)
-        ranking.refuse_other_features(self._state, self._retrieval, description["features"])
+        ranking.refuse_other_features(
+            ranking.feature_names(self._state, self._retrieval), description["features"]
+        )
         catalogue = self._state.catalogue
         # One thread a question: many are answered at once.
         self._network = network.load(package, catalogue, threads=1)

@@ -154,7 +154,9 @@ def _batch(
     )
     computed = inputs.compute(current, questions, past.retrieval)
     size = current.products
-    wanted = np.concatenate([i * size + np.sort(basket.astype(np.int64)) for i, basket in enumerate(products)])
+    wanted = np.concatenate(
+        [i * size + np.sort(basket.astype(np.int64)) for i, basket in enumerate(products)]
+    )
     new = wanted[find(distinct(rows.question * size + rows.product), wanted) < 0]
     keys = np.arange(len(customers))[:, None] * size + computed.products
     relevant = (find(wanted, keys) >= 0) & (computed.products >= 0)

@@ -25,6 +25,7 @@ from pipeline.tasks.recommendation.learning import (
     networks,
     ranking,
     sanity,
+    scoring,
 )
 from pipeline.tasks.recommendation.learning.examples import Examples, Past
 from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
@@ -156,7 +157,7 @@ def test_a_network_learns_and_is_the_same_after_export_and_loading(
     ranker = made(past, asked, params)
     sanity.check(ranker, asked)
     fitting.fit(ranker, params, 1, asked)
-    scores = np.where(asked.inputs.products >= 0, fitting.scores(ranker, asked), network.NO_CANDIDATE)
+    scores = np.where(asked.inputs.products >= 0, scoring.scores(ranker, asked), network.NO_CANDIDATE)
     learnt = ranking.recall(scores, asked.relevant, asked.wanted, 10).mean()
     popular = asked.inputs.features[..., asked.inputs.names.index("popularity_1")]
     popular = np.where(asked.inputs.products >= 0, popular, network.NO_CANDIDATE)

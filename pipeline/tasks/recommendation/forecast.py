@@ -23,7 +23,7 @@ def forecast(params: Any, prepared: Path, picture: Path) -> dict[str, Any]:
     import lightning
     from tqdm import tqdm
 
-    from pipeline.tasks.recommendation.learning import examples, fitting, networks, ranking
+    from pipeline.tasks.recommendation.learning import examples, fitting, networks, ranking, scoring
 
     pilots: Forecast = params.forecast
     recipe, asked = pilots.recipe, pilots.recipe.examples
@@ -49,7 +49,7 @@ def forecast(params: Any, prepared: Path, picture: Path) -> dict[str, Any]:
         lightning.seed_everything(pilots.seed + repeat, verbose=False)
         ranker = networks.build(recipe.network, catalogue.codes, mean, std, recipe.retrieval.baskets)
         fitting.fit(ranker, recipe, pilots.seed + repeat, training.rows(rows))
-        scores = np.where(validation.inputs.products >= 0, fitting.scores(ranker, validation), -np.inf)
+        scores = np.where(validation.inputs.products >= 0, scoring.scores(ranker, validation), -np.inf)
         recalls.append(ranking.recall(scores, validation.relevant, validation.wanted, LIST))
         sizes.append(len(chosen))
     missed = np.array([1 - recall.mean() for recall in recalls])

@@ -21,7 +21,7 @@ def to_onnx(ranker: Ranker, example: Inputs, path: Path) -> None:
     questions, candidates = torch.export.Dim("questions", min=1), torch.export.Dim("candidates", min=1)
     same = torch.export.Dim.DYNAMIC  # found to be the same as those named above
     program = torch.onnx.export(
-        ranker.eval(),
+        ranker.with_vectors(),
         arguments,
         input_names=GIVEN,
         output_names=["scores"],

@@ -15,7 +15,7 @@ from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
 from pipeline.tasks.recommendation.learning.ranking import recall
 from pipeline.tasks.recommendation.recipe_parameters import Recipe
 
-SCORING_BATCH = 256  # questions
+VALIDATION_BATCH = 256  # questions
 MINUS_INFINITY = -1e4  # score of what is no candidate; finite, so that no gradient is NaN
 STATISTICS_ROWS = 1000  # questions whose candidates give mean and standard deviation of the features
 
@@ -106,18 +106,6 @@ def fit(
     )
     device = trainer.strategy.root_device
     batches = Batches(on_device(arrays(train), device), recipe.batch_size, seed=seed, shuffle=True)
-    val_batches = val and Batches(on_device(arrays(val), device), SCORING_BATCH, seed=seed, shuffle=False)
+    val_batches = val and Batches(on_device(arrays(val), device), VALIDATION_BATCH, seed=seed, shuffle=False)
     trainer.fit(Ranking(ranker, recipe, seed), batches, val_batches, ckpt_path=resume_from, weights_only=True)
     return trainer
-
-
-@torch.inference_mode()
-def scores(ranker: Ranker, examples: Examples) -> np.ndarray:
-    """float32 (B, C), computed where the network lies."""
-    ranker.eval()
-    device = next(ranker.parameters()).device
-    found = []
-    for start in range(0, len(examples), SCORING_BATCH):
-        batch = examples.inputs.given(slice(start, start + SCORING_BATCH))
-        found.append(ranker(*(torch.from_numpy(array).to(device) for array in batch)).cpu())
-    return torch.cat(found).numpy()

@@ -1,6 +1,8 @@
 """Judging recommenders side by side: the same questions, the network's lists and those of all baselines."""
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +79,10 @@ def judge(
     state = past.state(day)
     rows = past.histories.rows(targets.customers, past.histories.ends(day))
     asked = baselines.Asked(state, targets.customers, rows, past.retrieval)
-    found = {name: baseline(asked, LONG) for name, baseline in baselines.BASELINES.items()}
+    # NumPy and SciPy let go of the interpreter while they compute: threads use the other cores.
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        counted = threads.map(lambda baseline: baseline(asked, LONG), baselines.BASELINES.values())
+        found = dict(zip(baselines.BASELINES, counted, strict=True))
     found[NETWORK] = _top(made, exported)
     unbought = np.where(made.inputs.bought, network.NO_CANDIDATE, exported)
     new = _top(made, unbought)

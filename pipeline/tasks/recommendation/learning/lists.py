@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.tasks.recommendation.data.grouping import distinct
+
 
 def hits(lists: np.ndarray, baskets: Sequence[np.ndarray], size: int) -> np.ndarray:
     """bool (B, k): whether each product of a list is in the basket. size: products of the catalogue."""
@@ -30,8 +32,9 @@ def ndcg(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def recall_of_kinds(lists: np.ndarray, baskets: Sequence[np.ndarray], kinds: np.ndarray) -> np.ndarray:
     """Recall of the kinds of product (their type) instead of the very products. kinds: int (P,)."""
-    found = np.zeros(len(lists))
-    for i, basket in enumerate(baskets):
-        wanted = np.unique(kinds[basket])
-        found[i] = np.isin(wanted, kinds[lists[i][lists[i] >= 0]]).mean()
-    return found
+    size = int(kinds.max()) + 1
+    wanted = distinct(np.concatenate([i * size + kinds[basket] for i, basket in enumerate(baskets)]))
+    listed = np.arange(len(lists))[:, None] * size + kinds[lists]
+    found = np.isin(wanted, listed[lists >= 0])
+    rows, question = len(lists), wanted // size
+    return np.bincount(question, found, rows) / np.bincount(question, minlength=rows)

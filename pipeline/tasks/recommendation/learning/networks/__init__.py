@@ -42,7 +42,7 @@ def load(package: Path, catalogue: Catalogue) -> "Callable[[Examples], np.ndarra
     from safetensors.torch import load_file
 
     from pipeline.tasks.recommendation.data.network import KNOWN_PRODUCTS
-    from pipeline.tasks.recommendation.learning.fitting import scores
+    from pipeline.tasks.recommendation.learning.scoring import scores
 
     description = model_package.verify(package)
     params = Network.model_validate(description["network"])

@@ -8,9 +8,12 @@ that are alike (attention). All of it and the features (data/features.py) go thr
 perceptron to one score.
 """
 
+import copy
+
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pipeline.tasks.recommendation.recipe_parameters import Network
 
@@ -26,6 +29,7 @@ class Ranker(nn.Module):
     Products: place in `codes`; -1 is none, the place after the last unknown."""
 
     bits: Tensor
+    vectors: Tensor | None  # float32 (P + 1, D), of all products
     codes: Tensor
     mean: Tensor
     std: Tensor
@@ -43,6 +47,7 @@ class Ranker(nn.Module):
         unknown = np.zeros((1, codes.shape[1]), dtype=codes.dtype)
         self.register_buffer("codes", torch.from_numpy(np.concatenate([codes, unknown])).to(torch.int32))
         self.register_buffer("bits", 2 ** torch.arange(baskets, dtype=torch.int32), persistent=False)
+        self.register_buffer("vectors", None)
         self.register_buffer("mean", torch.tensor(mean))  # copied: no two buffers share memory
         self.register_buffer("std", torch.tensor(std))
         width, sizes = params.width, codes.max(axis=0) + 1
@@ -107,7 +112,18 @@ class Ranker(nn.Module):
         baskets = baskets + self.when(torch.stack(when, dim=-1)) + self.position
         return self.encoder(baskets, there) * there[..., None]
 
+    def with_vectors(self) -> "Ranker":
+        """The same network for answering alone: what stands for each product is looked up, not computed."""
+        answering = copy.deepcopy(self).eval()
+        with torch.inference_mode():
+            vectors = self.eval()._embed(torch.arange(len(self.codes)))
+        answering.register_buffer("vectors", vectors.clone())
+        return answering
+
     def _embed(self, products: Tensor) -> Tensor:
+        """float32 (..., D)"""
+        if self.vectors is not None:
+            return F.embedding(self._place(products), self.vectors)
         known = [
             embedding(self._code(products, column))
             for column, embedding in zip(self.columns, self.embeddings, strict=True)
@@ -115,6 +131,9 @@ class Ranker(nn.Module):
         return self.product(torch.cat(known, dim=-1))
 
     def _code(self, products: Tensor, column: int) -> Tensor:
-        """0 where there is no product; -1 counts from the end, where the unknown product stands."""
-        places = torch.where(products < 0, len(self.codes) - 1, products).long()
-        return self.codes[:, column][places].long()
+        """0 where there is no product."""
+        return self.codes[:, column][self._place(products)].long()
+
+    def _place(self, products: Tensor) -> Tensor:
+        """No product stands where the unknown one does."""
+        return torch.where(products < 0, len(self.codes) - 1, products).long()

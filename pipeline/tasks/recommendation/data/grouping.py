@@ -5,6 +5,7 @@ A group is named by one integer key; two parts of a name (a question and a produ
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -19,9 +20,23 @@ class Groups:
     first: np.ndarray
     last: np.ndarray
 
+    @cached_property
+    def of_row(self) -> np.ndarray:
+        """int64 (N,): the group of each row."""
+        found = np.empty(len(self.order), dtype=np.int64)
+        found[self.order] = np.repeat(np.arange(len(self.keys)), self.last - self.first + 1)
+        return found
+
     def sums(self, values: np.ndarray) -> np.ndarray:
-        """Sums of each group, (G, ...), of `values` (N, ...)."""
-        return np.add.reduceat(values[self.order], self.first, axis=0) if len(self.first) else values[:0]
+        """Sums of each group, (G,) or (G, n), of `values` (N,) or (N, n); counted in double precision,
+        in the order of the rows, which is several times faster than `add.reduceat`."""
+        groups = len(self.keys)
+        if values.ndim == 1:
+            return np.bincount(self.of_row, values, groups).astype(values.dtype)
+        found = np.empty((groups, values.shape[1]), dtype=values.dtype)
+        for i in range(values.shape[1]):
+            found[:, i] = np.bincount(self.of_row, values[:, i], groups)
+        return found
 
     def least(self, values: np.ndarray) -> np.ndarray:
         return np.minimum.reduceat(values[self.order], self.first) if len(self.first) else values[:0]

@@ -62,7 +62,7 @@ def load(package: Path, catalogue: Catalogue, threads: int = 0) -> RankingNetwor
     taken = tuple(each.name for each in session.get_inputs())
     if taken != GIVEN:
         raise IncompatibleModel(
-            f"{path}: it takes {', '.join(taken)}; this code gives {', '.join(GIVEN)}. Train it again."
+            f"The network takes {', '.join(taken)}; this code gives {', '.join(GIVEN)}. Train it again."
         )
     return RankingNetwork(session, _places(np.load(package / KNOWN_PRODUCTS), catalogue.product_ids))
 

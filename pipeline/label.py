@@ -1,6 +1,6 @@
 """Label: apply the label policy, audit the labels, queue the doubtful for relabeling.
 
-Reads   data/P/collected/
+Reads   data/P/collected/, labels/P.csv (corrections that people made)
 Writes  data/P/labelled/ (labels of the task; audit.json; queue.csv, the doubtful)
 Params  collect, label
 """
@@ -13,7 +13,7 @@ PARAMS = ("collect", "label")
 
 def run(context: Context) -> Evidence:
     with writing_folder(context.paths.labelled) as folder:
-        found = context.hook().label(context.params, context.paths.collected, folder)
+        found = context.hook().label(context.params, context.paths, folder)
     return Evidence(
         summary=found.summary,
         metrics=found.metrics,

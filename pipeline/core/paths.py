@@ -26,6 +26,11 @@ class Paths:
         return self.data / "labelled"
 
     @property
+    def corrections(self) -> Path:
+        """Labels that people corrected (pipeline/core/corrections.py); in git."""
+        return self.root / "labels" / f"{self.project}.csv"
+
+    @property
     def prepared(self) -> Path:
         return self.data / "prepared"
 

@@ -20,7 +20,7 @@ IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@example.org")
 def make(tmp_path_factory: pytest.TempPathFactory, content: dict[str, Any]) -> tuple[Path, Dvc]:
     """The folder, committed to git with `content` as params.yaml, and how to run a command in it."""
     folder, elsewhere = tmp_path_factory.mktemp("repository"), tmp_path_factory.mktemp("stores")
-    for name in ("pipeline", "serving"):
+    for name in ("pipeline", "serving", "labels"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", "bentofile.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, folder / name)

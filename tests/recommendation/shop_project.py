@@ -60,7 +60,7 @@ class ShopProject:
 
     def label(self) -> Findings:
         with writing_folder(self.paths.labelled) as folder:
-            return label.label(self.params, self.paths.collected, folder)
+            return label.label(self.params, self.paths, folder)
 
     def validate(self) -> list[Outcome]:
         tables = validate.tables(self.params, self.paths.collected, self.paths.labelled)

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from pipeline.core.artifacts import write_json
 from pipeline.core.findings import Findings
+from pipeline.core.paths import Paths
 from pipeline.tasks.image_classification.data import items, pictures
 from pipeline.tasks.image_classification.data.pixel_statistics import channel_statistics
 from pipeline.tasks.image_classification.parameters import Collect, Label
@@ -29,9 +30,9 @@ from pipeline.tasks.image_classification.parameters import Collect, Label
 GALLERY = 48  # images in doubtful.png
 
 
-def label(params: Any, collected: Path, folder: Path) -> Findings:
+def label(params: Any, paths: Paths, folder: Path) -> Findings:
     collect: Collect = params.collect
-    table, pixels = items.read(collected)
+    table, pixels = items.read(paths.collected)
     given = table["label"].to_numpy()
     probabilities = out_of_fold(np.asarray(pixels), given, params.label, collect)
     score = probabilities[np.arange(len(given)), given]

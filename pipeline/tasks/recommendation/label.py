@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from pipeline.core.artifacts import write_json
 from pipeline.core.findings import Findings
+from pipeline.core.paths import Paths
 from pipeline.tasks.recommendation.data import baskets, cleaning, quantity_audit, tables
 from pipeline.tasks.recommendation.data.cleaning import Lines, Rule
 from pipeline.tasks.recommendation.data.columns import day_numbers
@@ -29,12 +30,12 @@ from pipeline.tasks.recommendation.data.conversion import EPOCH
 from pipeline.tasks.recommendation.parameters import Collect, Label, Timezone
 
 
-def label(params: Any, collected: Path, folder: Path) -> Findings:
+def label(params: Any, paths: Paths, folder: Path) -> Findings:
     collect: Collect = params.collect
     label: Label = params.label
-    catalogue = tables.read(collected / tables.PRODUCTS)
+    catalogue = tables.read(paths.collected / tables.PRODUCTS)
     no_goods = cleaning.excluded(catalogue, label.exclude)
-    complete = Lines(purchase_lines(collected / tables.EVENTS))
+    complete = Lines(purchase_lines(paths.collected / tables.EVENTS))
     cleaning.drop_incomplete(complete, collect.period)
     table = complete.table.filter(pa.array(complete.kept))
     basket, basket_rules = baskets.number(table)

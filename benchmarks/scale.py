@@ -39,11 +39,14 @@ MESSAGE_LINES = 12
 
 @dataclass(frozen=True)
 class Cost:
-    """failure: what the stage said when it stopped, "" when it did not."""
+    """cpu_seconds: of all its threads; other work on the machine changes it least
+    failure: what the stage said when it stopped, "" when it did not
+    """
 
     factor: int
     stage: str
     wall_seconds: float
+    cpu_seconds: float
     peak_memory_mib: float
     failure: str
 
@@ -131,6 +134,7 @@ def run(stage: str, project: str, folder: Path, factor: int) -> Cost:
         factor=factor,
         stage=stage,
         wall_seconds=round(seconds, 2),
+        cpu_seconds=round(usage.ru_utime + usage.ru_stime, 2),
         peak_memory_mib=round(usage.ru_maxrss / 1024),
         failure=_failure(process.returncode, log),
     )
@@ -150,7 +154,7 @@ def exponent(small: tuple[float, float], large: tuple[float, float]) -> float:
 
 
 def growth(stage: str, costs: Sequence[Cost]) -> dict[str, Any]:
-    """Exponents of time and memory over all factors, and over the last step alone.
+    """Exponents of processor time and memory over all factors, and over the last step alone.
 
     Whether a stage is linear is said by the last step, in which start-up and what does not grow
     matter least; None where there are fewer than two factors at which the stage held.
@@ -161,22 +165,22 @@ def growth(stage: str, costs: Sequence[Cost]) -> dict[str, Any]:
         return found
     steps = {"overall": (held[0], held[-1]), "last_step": (held[-2], held[-1])}
     for name, (small, large) in steps.items():
-        for what in ("wall_seconds", "peak_memory_mib"):
+        for what in ("cpu_seconds", "peak_memory_mib"):
             pair = [(float(cost.factor), float(getattr(cost, what))) for cost in (small, large)]
             found[f"{what}_{name}"] = round(exponent(*pair), 3)
-    lasts = [found["wall_seconds_last_step"], found["peak_memory_mib_last_step"]]
+    lasts = [found["cpu_seconds_last_step"], found["peak_memory_mib_last_step"]]
     return found | {"linear": max(lasts) <= LINEAR_MAX}
 
 
 def show(costs: Sequence[Cost], growths: Sequence[dict[str, Any]]) -> None:
-    print(f"{'stage':10} {'factor':>6} {'wall s':>9} {'ratio':>7} {'peak MiB':>9} {'ratio':>7}")
+    print(f"{'stage':10} {'factor':>6} {'wall s':>9} {'cpu s':>9} {'ratio':>7} {'peak MiB':>9} {'ratio':>7}")
     for stage in [one["stage"] for one in growths]:
         rows = [cost for cost in costs if cost.stage == stage]
         for cost in rows:
             print(
                 f"{stage:10} {cost.factor:6} {cost.wall_seconds:9.2f} "
-                f"{cost.wall_seconds / rows[0].wall_seconds:7.2f} {cost.peak_memory_mib:9.0f} "
-                f"{cost.peak_memory_mib / rows[0].peak_memory_mib:7.2f}{'  FAILED' if cost.failure else ''}"
+                f"{cost.cpu_seconds:9.2f} {cost.cpu_seconds / rows[0].cpu_seconds:7.2f} "
+                f"{cost.peak_memory_mib:9.0f} {cost.peak_memory_mib / rows[0].peak_memory_mib:7.2f}{'  FAILED' if cost.failure else ''}"
             )
     print(f"\n{'growth':10} {'time':>6} {'memory':>7}   time and memory of the last step")
     for one in growths:
@@ -184,8 +188,8 @@ def show(costs: Sequence[Cost], growths: Sequence[dict[str, Any]]) -> None:
             print(f"{one['stage']:10} fewer than two factors to compare")
             continue
         print(
-            f"{one['stage']:10} {one['wall_seconds_overall']:6.2f} {one['peak_memory_mib_overall']:7.2f}   "
-            f"{one['wall_seconds_last_step']:.2f} {one['peak_memory_mib_last_step']:.2f}: "
+            f"{one['stage']:10} {one['cpu_seconds_overall']:6.2f} {one['peak_memory_mib_overall']:7.2f}   "
+            f"{one['cpu_seconds_last_step']:.2f} {one['peak_memory_mib_last_step']:.2f}: "
             f"{'linear or less' if one['linear'] else 'MORE THAN LINEAR'}"
         )
     for cost in costs:

@@ -50,16 +50,16 @@ def test_exponent_of_linear_and_quadratic_cost() -> None:
 
 def costs(*seconds: float, failure: str = "") -> list[Cost]:
     factors = (1, 4, 16)[: len(seconds)]
-    made = [Cost(factor, "label", each, 300.0, "") for factor, each in zip(factors, seconds, strict=True)]
-    return [*made, Cost(64, "label", 1.0, 1.0, failure)] if failure else made
+    made = [Cost(factor, "label", 2 * each, each, 300.0, "") for factor, each in zip(factors, seconds, strict=True)]
+    return [*made, Cost(64, "label", 1.0, 1.0, 1.0, failure)] if failure else made
 
 
 def test_the_last_step_says_whether_a_stage_is_linear() -> None:
     start_up_hides_it = scale.growth("label", costs(10.0, 11.0, 100.0))
-    assert start_up_hides_it["wall_seconds_overall"] < 1 and start_up_hides_it["linear"] is False
+    assert start_up_hides_it["cpu_seconds_overall"] < 1 and start_up_hides_it["linear"] is False
     assert scale.growth("label", costs(3.0, 12.0, 48.0))["linear"] is True
     assert scale.growth("label", costs(3.0))["linear"] is None
-    assert scale.growth("label", costs(3.0, 12.0, failure="gate"))["wall_seconds_last_step"] == 1
+    assert scale.growth("label", costs(3.0, 12.0, failure="gate"))["cpu_seconds_last_step"] == 1
 
 
 def test_a_stage_that_fails_is_shown_with_its_message(

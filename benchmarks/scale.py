@@ -180,7 +180,8 @@ def show(costs: Sequence[Cost], growths: Sequence[dict[str, Any]]) -> None:
             print(
                 f"{stage:10} {cost.factor:6} {cost.wall_seconds:9.2f} "
                 f"{cost.cpu_seconds:9.2f} {cost.cpu_seconds / rows[0].cpu_seconds:7.2f} "
-                f"{cost.peak_memory_mib:9.0f} {cost.peak_memory_mib / rows[0].peak_memory_mib:7.2f}{'  FAILED' if cost.failure else ''}"
+                f"{cost.peak_memory_mib:9.0f} {cost.peak_memory_mib / rows[0].peak_memory_mib:7.2f}"
+                f"{'  FAILED' if cost.failure else ''}"
             )
     print(f"\n{'growth':10} {'time':>6} {'memory':>7}   time and memory of the last step")
     for one in growths:

@@ -50,7 +50,10 @@ def test_exponent_of_linear_and_quadratic_cost() -> None:
 
 def costs(*seconds: float, failure: str = "") -> list[Cost]:
     factors = (1, 4, 16)[: len(seconds)]
-    made = [Cost(factor, "label", 2 * each, each, 300.0, "") for factor, each in zip(factors, seconds, strict=True)]
+    made = [
+        Cost(factor, "label", 2 * each, each, 300.0, "")
+        for factor, each in zip(factors, seconds, strict=True)
+    ]
     return [*made, Cost(64, "label", 1.0, 1.0, 1.0, failure)] if failure else made
 
 

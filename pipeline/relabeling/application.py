@@ -23,8 +23,9 @@ from pipeline.relabeling.reviewing import Review
 PAGE = Path(__file__).parent / "page"
 NAMES = ["127.0.0.1", "localhost"]
 BODY_MAX = 1 << 16  # bytes
+POLICY = ("default-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'")
 HEADERS = {
-    "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "content-security-policy": "; ".join(POLICY),
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",

@@ -5,6 +5,7 @@ import json
 import socket
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     page = actions.add_parser("review", help="a local page to decide label by label, with the keyboard")
     for action in (out, back, page):
         action.add_argument("project", help="a project of params.yaml")
-    out.add_argument("--format", choices=[*export.SUFFIX], default="label-studio", help="(label-studio)")
+    out.add_argument("--format", choices=[*export.SUFFIX], default="label-studio",
+                     help="(label-studio)")  # fmt: skip
     out.add_argument("--out", type=Path, metavar="FILE", help="(data/P/relabel.json or .csv)")
     back.add_argument("file", type=Path, metavar="FILE",
                       help=".json: Label Studio's export; .csv: item_id,label[,by]")  # fmt: skip
@@ -115,12 +117,13 @@ def review_queue(project: Project, arguments: argparse.Namespace) -> None:
     if not doubts:
         _print_nothing_waits(paths, queue)
         return
+    picture = project.pictures(paths)
     review = Review(paths, project.classes, doubts, by)
     listening = _listen(arguments.port, paths.project)
     host, port = listening.getsockname()
     print(f"{len(doubts):,} labels to look at on http://{host}:{port}; Ctrl-C ends", flush=True)
     try:
-        _serve(review, project.pictures(paths), listening)
+        _serve(review, picture, listening)
     finally:
         print(f"\n{review.decided():,} of {len(doubts):,} decided, in {_shown(paths.corrections)}")
         _print_next(paths)
@@ -132,10 +135,8 @@ def _serve(review: Review, picture: Callable[[str], bytes], listening: socket.so
     from pipeline.relabeling.application import application
 
     config = uvicorn.Config(application(review, picture), log_level="warning", server_header=False)
-    try:
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again when it has shut down
         uvicorn.Server(config).run(sockets=[listening])
-    except KeyboardInterrupt:
-        pass  # uvicorn raises it again when it has shut down
 
 
 def _listen(port: int, project: str) -> socket.socket:

@@ -17,7 +17,15 @@ def classes(params: Any) -> tuple[str, ...]:
 
 
 def pictures(paths: Paths) -> Callable[[str], bytes]:
-    """A function from item_id to the image as PNG, in its own size."""
+    """A function from item_id to the image as PNG, in its own size.
+
+    SourceError where the images, or this one, are not there.
+    """
+    for name in (items.TABLE, items.PIXELS):
+        if not (paths.collected / name).is_file():
+            raise SourceError(
+                f"{paths.collected / name}: there is no such file. Run `dvc repro label@{paths.project}`."
+            )
     table, pixels = items.read(paths.collected)
     place = {item: i for i, item in enumerate(table["item_id"].to_pylist())}
 

@@ -123,7 +123,8 @@ def review_queue(project: Project, arguments: argparse.Namespace) -> None:
     host, port = listening.getsockname()
     print(f"{len(doubts):,} labels to look at on http://{host}:{port}; Ctrl-C ends", flush=True)
     try:
-        _serve(review, picture, listening)
+        with suppress(KeyboardInterrupt):  # uvicorn raises it again when it has shut down
+            _serve(review, picture, listening)
     finally:
         print(f"\n{review.decided():,} of {len(doubts):,} decided, in {_shown(paths.corrections)}")
         _print_next(paths)
@@ -134,9 +135,8 @@ def _serve(review: Review, picture: Callable[[str], bytes], listening: socket.so
 
     from pipeline.relabeling.application import application
 
-    config = uvicorn.Config(application(review, picture), log_level="warning", server_header=False)
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again when it has shut down
-        uvicorn.Server(config).run(sockets=[listening])
+    config = uvicorn.Config(application(review, picture), log_level="warning", lifespan="off")
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 def _listen(port: int, project: str) -> socket.socket:

@@ -6,11 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import httpx
 import pytest
-from starlette.testclient import TestClient
 
 from pipeline.core import corrections
 from pipeline.core.corrections import Correction
@@ -21,22 +19,22 @@ from pipeline.relabeling.reviewing import Review
 from pipeline.tasks.image_classification import relabel
 from tests.imports import ROOT
 from tests.relabeling.conftest import CLASSES, Labels, name
+from tests.serving.asgi_client import AsgiClient
 
 ORIGIN = "http://127.0.0.1:3001"
 
 
 @pytest.fixture
-def page(paths: Paths) -> Iterator[TestClient]:
+def page(paths: Paths) -> AsgiClient:
     review = Review(paths, CLASSES, labelled.read_queue(paths, CLASSES).waiting, "Ada")
-    with TestClient(application(review, relabel.pictures(paths)), base_url=ORIGIN) as client:
-        yield client
+    return AsgiClient(application(review, relabel.pictures(paths)), ORIGIN)
 
 
-def decide(page: TestClient, item: int, label: str, **headers: str) -> httpx.Response:
+def decide(page: AsgiClient, item: int, label: str, **headers: str) -> httpx.Response:
     return page.post("/decide", json={"item_id": name(item), "label": label}, headers=headers)
 
 
-def test_the_queue_is_shown_with_pictures(page: TestClient) -> None:
+def test_the_queue_is_shown_with_pictures(page: AsgiClient) -> None:
     state = page.get("/state").json()
     assert state["project"] == "digits" and state["classes"] == list(CLASSES)
     assert [item["item_id"] for item in state["items"]] == [name(10), name(11), name(3)]
@@ -47,7 +45,7 @@ def test_the_queue_is_shown_with_pictures(page: TestClient) -> None:
     assert page.get("/image", params={"item_id": name(0)}).status_code == 404  # not under review
 
 
-def test_a_decision_is_in_the_file_at_once_and_can_be_undone(page: TestClient, paths: Paths) -> None:
+def test_a_decision_is_in_the_file_at_once_and_can_be_undone(page: AsgiClient, paths: Paths) -> None:
     assert decide(page, 10, "9", origin=ORIGIN).json() == {"item_id": name(10), "label": "9"}
     assert corrections.read(paths.corrections) == {name(10): Correction("9", "Ada")}
     decide(page, 11, "7")
@@ -62,7 +60,7 @@ def test_a_decision_is_in_the_file_at_once_and_can_be_undone(page: TestClient, p
     assert refused.status_code == 400 and "nothing to undo" in refused.json()["error"]
 
 
-def test_what_others_write_meanwhile_stays(page: TestClient, paths: Paths) -> None:
+def test_what_others_write_meanwhile_stays(page: AsgiClient, paths: Paths) -> None:
     decide(page, 10, "9")
     corrections.write(paths.corrections, {name(0): Correction("6", "Eve")})
     decide(page, 11, "1")
@@ -73,7 +71,7 @@ def test_what_others_write_meanwhile_stays(page: TestClient, paths: Paths) -> No
     assert paths.corrections.read_text() == "broken\n"
 
 
-def test_labels_and_items_that_are_not_there_are_refused(page: TestClient, paths: Paths) -> None:
+def test_labels_and_items_that_are_not_there_are_refused(page: AsgiClient, paths: Paths) -> None:
     refused = decide(page, 10, "ten")
     assert refused.status_code == 400
     assert refused.json()["error"].startswith("label 'ten' is no class of digits. Allowed: 0, 1, 2")
@@ -84,13 +82,13 @@ def test_labels_and_items_that_are_not_there_are_refused(page: TestClient, paths
 @pytest.mark.parametrize(
     "origin", ["http://example.org", "null", "https://127.0.0.1:3001", "http://127.0.0.1:8080"]
 )
-def test_no_other_site_decides(page: TestClient, paths: Paths, origin: str) -> None:
+def test_no_other_site_decides(page: AsgiClient, paths: Paths, origin: str) -> None:
     assert decide(page, 10, "9", origin=origin).status_code == 403
     assert page.post("/undo", json={}, headers={"origin": origin}).status_code == 403
     assert not paths.corrections.exists()
 
 
-def test_no_other_name_leads_here(page: TestClient, paths: Paths) -> None:
+def test_no_other_name_leads_here(page: AsgiClient, paths: Paths) -> None:
     """A name of another site that points to this machine would make it the same origin."""
     headers = {"host": "example.org:3001", "origin": "http://example.org:3001"}
     assert decide(page, 10, "9", **headers).status_code == 400
@@ -98,7 +96,7 @@ def test_no_other_name_leads_here(page: TestClient, paths: Paths) -> None:
     assert not paths.corrections.exists()
 
 
-def test_what_a_form_of_another_site_could_send_is_refused(page: TestClient, paths: Paths) -> None:
+def test_what_a_form_of_another_site_could_send_is_refused(page: AsgiClient, paths: Paths) -> None:
     said = f'{{"item_id": "{name(10)}", "label": "9"}}'
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         assert page.post("/decide", content=said, headers={"content-type": kind}).status_code == 415
@@ -106,14 +104,14 @@ def test_what_a_form_of_another_site_could_send_is_refused(page: TestClient, pat
     assert not paths.corrections.exists()
 
 
-def test_bodies_that_are_wrong_are_refused(page: TestClient) -> None:
+def test_bodies_that_are_wrong_are_refused(page: AsgiClient) -> None:
     json_type = {"content-type": "application/json"}
     for body, status in (("{", 400), ("[]", 400), ("{}", 400), ('{"item_id": 1, "label": 9}', 400)):
         assert page.post("/decide", content=body, headers=json_type).status_code == status
     assert page.post("/decide", content=b" " * (BODY_MAX + 1), headers=json_type).status_code == 413
 
 
-def test_the_page_takes_nothing_from_elsewhere(page: TestClient) -> None:
+def test_the_page_takes_nothing_from_elsewhere(page: AsgiClient) -> None:
     answer = page.get("/")
     assert "default-src 'self'" in answer.headers["content-security-policy"]
     for path in PAGE.iterdir():

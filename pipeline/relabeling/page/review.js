@@ -152,8 +152,8 @@ function undo() {
 // To the next place in that direction, round the end, that is wanted.
 async function go(step, wanted = () => true) {
   const count = items.length;
-  for (let i = 1; i <= count; i++) {
-    const next = (((place + i * step) % count) + count) % count;
+  for (let i = 1; i < count; i++) {
+    const next = (place + i * step + count) % count;
     if (wanted(items[next])) {
       place = next;
       break;

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pipeline.core.errors import SourceError
 from pipeline.relabeling.labelled import Doubt
@@ -48,9 +48,9 @@ class Task(BaseModel):
 
 
 class Minimal(Item):
-    """An entry of JSON-MIN."""
+    """An entry of JSON-MIN; the answer stands under the name of the choices."""
 
-    choices: str | Value | None = Field(default=None, alias=CHOICES)
+    label: str | Value | None = None
     annotator: Person = None
     updated_at: datetime | None = None
 
@@ -139,10 +139,10 @@ def _add(reading: Reading, where: str, task: Task) -> None:
 
 
 def _add_minimal(reading: Reading, where: str, entry: Minimal) -> None:
-    if entry.choices is None:
+    if entry.label is None:
         reading.skipped += 1
         return
-    chosen = [entry.choices] if isinstance(entry.choices, str) else entry.choices.choices
+    chosen = [entry.label] if isinstance(entry.label, str) else entry.label.choices
     _vote(reading, where, entry.item_id, chosen, entry.annotator, entry.updated_at)
 
 

@@ -14,6 +14,8 @@ from pipeline.core import corrections
 from pipeline.core.corrections import Correction
 from pipeline.core.paths import Paths
 from pipeline.relabeling import label_studio, labelled
+from pipeline.tasks.image_classification import relabel
+from pipeline.tasks.image_classification.data import items
 from tests.relabeling.conftest import CLASSES, Labels, name
 
 
@@ -38,6 +40,14 @@ def test_label_studio_gets_pictures_suggestions_and_a_fitting_config(labels: Lab
     assert result["to_name"] == image.get("name") == choices.get("toName")
     assert result["from_name"] == choices.get("name")
     assert tuple(choice.get("value") for choice in choices) == CLASSES
+
+
+def test_a_picture_in_colour_keeps_its_colours(paths: Paths) -> None:
+    pixels = np.zeros((1, 3, 8, 9), dtype=np.uint8)
+    pixels[0, :, 2, 5] = (250, 120, 10)
+    items.write(paths.collected, items.table("drawn", "", pixels, np.array([0])), pixels)
+    shown = Image.open(io.BytesIO(relabel.pictures(paths)("drawn:all:0")))
+    assert shown.size == (9, 8) and shown.getpixel((5, 2)) == (250, 120, 10)
 
 
 def test_the_config_takes_classes_of_any_name() -> None:

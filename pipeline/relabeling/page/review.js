@@ -1,6 +1,7 @@
 // One label after the other: every decision is sent, and written, before the next one is shown.
 
 const KEYS = [..."1234567890abcdefhijklmnopqrstvwxyz"]; // g and u have a meaning of their own
+const PIXELS = 128; // pictures narrower than this are shown pixel by pixel
 const $ = (id) => document.getElementById(id);
 
 let items = [];
@@ -79,6 +80,7 @@ async function show() {
   $("picture").replaceChildren(picture);
   try {
     await picture.decode();
+    picture.classList.toggle("pixels", picture.naturalWidth < PIXELS);
     seen = true;
   } catch {
     const refused = await fetch(picture.src).then((response) => response.json()).catch(() => ({}));

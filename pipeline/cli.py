@@ -13,6 +13,7 @@ from pipeline.core import new_project, parameters, quiet, verdict
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import FullcycleError, ModelError, ParameterError, ServiceError
 from pipeline.core.paths import Paths
+from pipeline.relabeling import command as labels_command
 
 HOST = "127.0.0.1"
 LIKE = "retail"
@@ -39,12 +40,16 @@ def main() -> None:
         for task in tasks.names():
             if tasks.has(task, name):
                 tasks.module(task, name).add_arguments(parser_of_verb)
+    labels = verbs.add_parser("labels", help="look at doubtful labels and correct them")
+    labels_command.add_arguments(labels)
     arguments = parser.parse_args()
     try:
         if arguments.verb == "new":
             make_project(arguments)
         elif arguments.verb == "recommend":
             recommend_to_customers(arguments)
+        elif arguments.verb == "labels":
+            labels_command.run(arguments)
         elif arguments.verb == "verdict":
             show_verdicts(_projects(arguments), as_json=arguments.json)
         else:

@@ -103,6 +103,17 @@ def test_tasks_import_neither_stages_nor_serving_nor_other_tasks(file: str) -> N
     assert not {f for f in imported(file) if not f.startswith(allowed)}
 
 
+@pytest.mark.parametrize("file", modules("pipeline/relabeling/*.py"))
+def test_relabeling_imports_core_alone_and_looks_tasks_up_by_name(file: str) -> None:
+    allowed = ("pipeline/core/", "pipeline/relabeling/", "pipeline/__init__.py", "pipeline/tasks/__init__.py")
+    assert not {f for f in imported(file) if not f.startswith(allowed)}
+
+
+@pytest.mark.parametrize("file", modules("pipeline/*.py") + modules("pipeline/core/*.py"))
+def test_the_command_line_alone_imports_relabeling(file: str) -> None:
+    assert file == "pipeline/cli.py" or not {f for f in imported(file) if "/relabeling/" in f}
+
+
 @pytest.mark.parametrize("file", modules("serving/**/*.py"))
 def test_serving_imports_no_stage_and_no_network(file: str) -> None:
     found = imported(file)
@@ -129,6 +140,15 @@ HEAVY = ("torch", "lightning", "mlflow", "great_expectations", "sklearn", "matpl
 @pytest.mark.parametrize("stage", STAGES)
 def test_importing_a_stage_and_its_hooks_loads_nothing_heavy(stage: str) -> None:
     names = [f"pipeline.{stage}", *(f"pipeline.tasks.image_classification.{h}" for h in hooks(stage))]
-    code = f"import sys, {', '.join(names)}; print([m for m in {HEAVY!r} if m in sys.modules])"
+    assert loaded(names, HEAVY) == "[]"
+
+
+def test_importing_the_command_line_loads_neither_tables_nor_a_server() -> None:
+    assert loaded(["pipeline.cli"], (*HEAVY, "pyarrow", "starlette", "uvicorn")) == "[]"
+
+
+def loaded(names: list[str], of: tuple[str, ...]) -> str:
+    """Which modules of `of` a fresh interpreter has loaded when it has imported `names`, as a list."""
+    code = f"import sys, {', '.join(names)}; print([m for m in {of!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    return done.stdout.strip()

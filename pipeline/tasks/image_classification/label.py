@@ -1,11 +1,11 @@
 """Labels of images: given by the source or by several annotators, corrected by people, audited by networks.
 
-The label of an image is the source's; where annotators labelled it, what they and the networks say together
-(pipeline/core/consensus.py); where somebody corrected it, the correction. Each image is then judged twice: by a
-network that was trained on the other folds, and by how the networks that were trained on it learnt it. How many
-labels are doubtful is the count of confident learning (Northcutt, Jiang, Chuang 2021, as in cleanlab), which
-they are is said by both judgements together. The published test part is audited too, as a report: what is found
-there is never used to train or to choose.
+The label of an image is the source's; where annotators labelled it, what they and the networks say
+together (pipeline/core/consensus.py); where somebody corrected it, the correction. Each image is judged
+twice: by a network that was trained on the other folds, and by how the networks that were trained on it
+learnt it. How many labels are doubtful is the count of confident learning (Northcutt, Jiang, Chuang 2021, as
+in cleanlab); which they are, both judgements say together. The published test part is audited too, as a
+report: what is found there is never used to train or to choose.
 
 Writes
     labels.parquet  item_id; given, label, suggested (indices of classes: the source's, the one that counts,
@@ -188,7 +188,7 @@ def _findings(
         if agreed.method != "single":
             gates.append(
                 Gate("annotators_agreement", agreed.alpha, "at least", params.policy.min_agreement, "data",
-                     "annotators.csv says who differs: make label.policy.guidelines clearer, teach or replace "
-                     "them, and label again.")
+                     "annotators.csv says who differs: make label.policy.guidelines clearer, teach or "
+                     "replace annotators, and label again.")
             )  # fmt: skip
     return Findings(summary=summary, metrics=metrics, gates=tuple(gates))

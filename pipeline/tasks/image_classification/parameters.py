@@ -74,7 +74,7 @@ class Label(Strict):
     """annotations: a file below labels/, the folder that DVC watches for this stage; null: none"""
 
     policy: Policy
-    annotations: str | None = Field(pattern=r"^labels/(?!.*\.\.).*\.(csv|parquet)$")
+    annotations: str | None = Field(pattern=r"^labels/[\w.-]+\.(csv|parquet)$")
     folds: int = Field(ge=2)
     recipe: Recipe
     queue_max: int = Count

@@ -36,7 +36,7 @@ class Classifier(lightning.LightningModule):
         return pixels, *others
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> dict[str, Tensor]:
-        """The loss, and for callbacks the logits (B, K). The batch's third tensor says which rows it holds."""
+        """The loss, and for callbacks the logits (B, K). The third tensor of a batch: its rows of `train`."""
         pixels, labels, _rows = batch
         logits = self.network(pixels)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)

@@ -111,7 +111,7 @@ def test_injected_errors_come_first(
     hits = int(wrong[np.argsort(score)[:WRONG]].sum())
     assert hypergeom.sf(hits - 1, IMAGES, WRONG, WRONG) < 1e-9
     queue = label_audit.doubtful(noisy, judged.probabilities, score, NOBODY)
-    assert wrong[queue].mean() > 0.5 and queue[wrong].mean() > 0.5
+    assert queue[wrong].mean() > 0.8 and wrong[queue].mean() > 5 * wrong.mean()
     assert not (label_audit.doubtful(noisy, judged.probabilities, score, wrong) & wrong).any()
 
 

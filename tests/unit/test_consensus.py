@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy.special import softmax
 
 from pipeline.core import annotations, consensus
 from pipeline.core.errors import SourceError
@@ -14,8 +15,9 @@ CLASSES = 4
 NAN = float("nan")
 
 
-def simulated(model: float, images: int = 2000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Truth; labels of five annotators, three an image, right with known probabilities; a model's answer."""
+def simulated(signal: float, images: int = 2000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth; labels of five annotators, three an image, right with known probabilities; a calibrated model:
+    it sees `signal` at the true class, in normal noise. It is right 40 % of the time at 0.5, 91 % at 2.5."""
     rng = np.random.default_rng(0)
     truth = rng.integers(0, CLASSES, images)
 
@@ -25,9 +27,8 @@ def simulated(model: float, images: int = 2000) -> tuple[np.ndarray, np.ndarray,
 
     given = np.stack([answers(accuracy) for accuracy in (0.9, 0.8, 0.7, 0.6, 0.5)], axis=1)
     looked = rng.random(given.shape).argsort(axis=1) < 3
-    probabilities = np.full((images, CLASSES), 0.1)
-    probabilities[np.arange(images), answers(model)] = 0.7
-    return truth, np.where(looked, given, NAN), probabilities
+    seen = signal * np.eye(CLASSES)[truth] + rng.normal(size=(images, CLASSES))
+    return truth, np.where(looked, given, NAN), softmax(signal * seen, axis=1)
 
 
 def test_votes_and_majority() -> None:
@@ -52,7 +53,7 @@ def test_alpha_of_one_class_alone_shows_nothing() -> None:
 
 
 def test_the_consensus_is_better_than_the_majority_and_knows_who_is_reliable() -> None:
-    truth, given, probabilities = simulated(model=0.9)
+    truth, given, probabilities = simulated(signal=2.5)
     found = consensus.merge(given, probabilities)
     plain = consensus.majority(consensus.votes(given, CLASSES), probabilities)
     assert found.method == "crowdlab"
@@ -65,7 +66,7 @@ def test_the_consensus_is_better_than_the_majority_and_knows_who_is_reliable() -
 
 
 def test_a_weak_model_only_decides_between_equals() -> None:
-    truth, given, probabilities = simulated(model=0.3)
+    truth, given, probabilities = simulated(signal=0.5)
     found = consensus.merge(given, probabilities)
     assert found.method == "majority" and found.model_accuracy < found.annotators_agreement
     plain = consensus.majority(consensus.votes(given, CLASSES), probabilities)

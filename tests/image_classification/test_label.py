@@ -27,6 +27,7 @@ from tests import synthetic_digits
 from tests.imports import ROOT
 
 IMAGES, WRONG = 600, 30
+REMEMBERED: dict[tuple[int, ...], label_audit.Judgement] = {}
 NOBODY = np.zeros(IMAGES, dtype=bool)
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
@@ -131,6 +132,25 @@ def paths(tmp_path: Path, drawn: tuple[np.ndarray, np.ndarray, np.ndarray]) -> P
     return found
 
 
+@pytest.fixture(autouse=True)
+def trainings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The labels that the audit's networks were asked to learn; the same ones are learnt once a session."""
+    if "paths" not in request.fixturenames:
+        return []
+    asked: list[tuple[int, ...]] = []
+    original = label_audit.out_of_fold
+
+    def remembered(pixels: np.ndarray, labels: np.ndarray, *sections: Any) -> label_audit.Judgement:
+        asked.append(tuple(labels.tolist()))
+        if asked[-1] not in REMEMBERED:
+            REMEMBERED[asked[-1]] = original(pixels, labels, *sections)
+        return REMEMBERED[asked[-1]]
+
+    monkeypatch.setattr(label_audit, "out_of_fold", remembered)
+    monkeypatch.setattr(stage, "GALLERY", 3)
+    return asked
+
+
 def run(paths: Paths, **changes: Any) -> Findings:
     label, collect = sections(**changes)
     paths.labelled.mkdir(exist_ok=True)
@@ -143,14 +163,9 @@ def queue(paths: Paths) -> list[dict[str, str]]:
 
 
 def test_corrections_count_show_what_they_bring_and_are_not_queued_again(
-    paths: Paths, drawn: tuple[np.ndarray, np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+    paths: Paths, drawn: tuple[np.ndarray, np.ndarray, np.ndarray], trainings: list[tuple[int, ...]]
 ) -> None:
     _, labels, noisy = drawn
-    trainings = []
-    original = label_audit.out_of_fold
-    monkeypatch.setattr(
-        label_audit, "out_of_fold", lambda *given: trainings.append(given[1]) or original(*given)
-    )
     first = run(paths)
     assert len(trainings) == 1 and "accuracy_before" not in first.metrics
     queued = queue(paths)
@@ -181,16 +196,14 @@ def test_corrections_count_show_what_they_bring_and_are_not_queued_again(
 
 
 def test_a_confirmed_label_is_not_queued_and_nothing_is_trained_twice(
-    paths: Paths, drawn: tuple[np.ndarray, np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+    paths: Paths, trainings: list[tuple[int, ...]]
 ) -> None:
     run(paths)
     first = queue(paths)[0]
     corrections.write(paths.corrections, {first["item_id"]: Correction(first["given"], "me")})
-    trainings = []
-    original = label_audit.out_of_fold
-    monkeypatch.setattr(label_audit, "out_of_fold", lambda *given: trainings.append(1) or original(*given))
     found = run(paths)
-    assert len(trainings) == 1 and found.metrics["changed"] == 0 and "1 labels looked at" in found.summary
+    assert len(trainings) == 2 and trainings[0] == trainings[1]
+    assert found.metrics["changed"] == 0 and "1 labels looked at" in found.summary
     assert first["item_id"] not in {row["item_id"] for row in queue(paths)}
 
 

@@ -15,7 +15,7 @@ CLASSES = 4
 NAN = float("nan")
 
 
-def simulated(signal: float, images: int = 2000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def simulated(signal: float, images: int = 1000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Truth; labels of five annotators, three an image, right with known probabilities; a calibrated model:
     it sees `signal` at the true class, in normal noise. It is right 40 % of the time at 0.5, 91 % at 2.5."""
     rng = np.random.default_rng(0)

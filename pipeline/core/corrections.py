@@ -4,12 +4,15 @@ Columns: item_id, label (name of a class), by (who said so); one row an item, so
 """
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.core.artifacts import writing_file
 from pipeline.core.errors import SourceError
+from pipeline.core.label_names import LabelNames
 
 COLUMNS = ("item_id", "label", "by")
 
@@ -48,3 +51,19 @@ def write(path: Path, corrections: Mapping[str, Correction]) -> None:
         rows.writerow(COLUMNS)
         for item, correction in sorted(corrections.items()):
             rows.writerow([item, correction.label, correction.by])
+
+
+def apply(
+    path: Path, labels: np.ndarray, item_ids: Sequence[str], classes: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The labels as corrected, int64 (N,), and which of them a person spoke of, bool (N,).
+
+    labels: int64 (N,), indices of classes; item_ids: of the N items
+    A correction may confirm the label that is there. SourceError names the item or class that is unknown.
+    """
+    names = LabelNames(path, item_ids, classes)
+    corrected, settled = labels.copy(), np.zeros(len(labels), dtype=bool)
+    for item, correction in read(path).items():
+        row = names.row(item)
+        corrected[row], settled[row] = names.index(correction.label, item), True
+    return corrected, settled

@@ -14,8 +14,8 @@ from pipeline.core.paths import Paths
 class Doubt:
     """A row of queue.csv, worst first.
 
-    given, suggested: names of classes; score: probability of the given label, out of fold, in [0, 1],
-    low is doubtful; split: published part of the source; rank: place in the queue, from 1
+    given, suggested: names of classes; score: of the given label by the audit, in [0, 1], low is
+    doubtful; split: published part of the source; rank: place in the queue, from 1
     """
 
     item_id: str

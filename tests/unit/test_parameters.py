@@ -53,6 +53,8 @@ def test_the_shipped_parameters_are_valid(project: str) -> None:
         (["collect", "sources", "0", "kind"], "ftp", ["collect.sources.0", "'ftp'"]),
         (["goals", "accuracy_min"], 1.2, ["goals.accuracy_min", "1.2", "less than or equal to 1"]),
         (["task"], "mind_reading", ["projects.digits.task", "'mind_reading'", "image_classification"]),
+        (["label", "annotations"], "/elsewhere/p.csv", ["label.annotations", "/elsewhere/p.csv", "labels/"]),
+        (["label", "policy", "min_agreement"], 2, ["label.policy.min_agreement", "less than or equal to 1"]),
         (["surprise"], 1, ["projects.digits.surprise", "unknown key"]),
         (["validate"], KeyError, ["projects.digits.validate", "missing"]),
     ],

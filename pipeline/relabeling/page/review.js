@@ -72,7 +72,7 @@ async function show() {
     $(id).className = item[id].length > 3 ? "label long" : "label";
   }
   $("score").textContent =
-    `A network that was not trained on this picture gives ${item.given} a probability of ${percent(item.score)}.`;
+    `The audit gives the label ${item.given} a score of ${item.score.toFixed(4)}, between 0 (doubtful) and 1 (sound).`;
   showDecisions(item);
   const picture = new Image();
   picture.alt = `Item ${item.item_id}`;

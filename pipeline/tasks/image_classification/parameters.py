@@ -61,12 +61,24 @@ class Collect(Strict):
         return self
 
 
-class Label(Strict):
-    policy: str = Field(min_length=1)
+class Policy(Strict):
+    """How labels come about. min_agreement: Krippendorff's alpha, where items have several annotators."""
+
+    guidelines: str = Field(min_length=1)
+    labelled_by: str = Field(min_length=1)
     annotators_per_item: int = Count
+    min_agreement: float = Share
+
+
+class Label(Strict):
+    """annotations: a file below labels/, the folder that DVC watches for this stage; null: none"""
+
+    policy: Policy
+    annotations: str | None = Field(pattern=r"^labels/[\w.-]+\.(csv|parquet)$")
     folds: int = Field(ge=2)
     recipe: Recipe
     queue_max: int = Count
+    draws: int = Field(ge=100)
     seed: int
 
 

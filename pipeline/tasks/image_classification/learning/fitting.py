@@ -29,18 +29,19 @@ class Classifier(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         self.generator.manual_seed(epoch_seed(self.seed + 1, self.current_epoch))
 
-    def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], _: int) -> tuple[Tensor, Tensor]:
-        pixels, labels = batch
+    def on_after_batch_transfer(self, batch: tuple[Tensor, ...], _: int) -> tuple[Tensor, ...]:
+        pixels, *others = batch
         if self.trainer.training and self.augment is not None:
             pixels = self.augment(pixels, self.generator)
-        return pixels, labels
+        return pixels, *others
 
-    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
-        pixels, labels = batch
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> dict[str, Tensor]:
+        """The loss, and for callbacks the logits (B, K). The third tensor of a batch: its rows of `train`."""
+        pixels, labels, _rows = batch
         logits = self.network(pixels)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
         self.log("train_loss", loss, on_step=True, on_epoch=True)
-        return loss
+        return {"loss": loss, "logits": logits.detach()}
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         pixels, labels = batch
@@ -90,7 +91,8 @@ def fit(
     trainer = lightning_training.trainer(recipe.epochs, recipe.precision, **trainer_options)
     device = trainer.strategy.root_device
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    train_batches = Batches(on_device(train, device), recipe.batch_size, seed=seed, shuffle=True)
+    rows = np.arange(len(train[1]))  # callbacks that follow single images need to know which they are
+    train_batches = Batches(on_device((*train, rows), device), recipe.batch_size, seed=seed, shuffle=True)
     val_batches = val and Batches(on_device(val, device), PREDICTION_BATCH, seed=seed, shuffle=False)
     trainer.fit(
         Classifier(network, recipe, seed),

@@ -119,7 +119,8 @@ def _look(section: Mapping[str, Any], paths: Paths, folder: Path) -> dict[str, A
     if figures["smallest_class"] < LEAST_PER_CLASS:
         raise ParameterError(
             f"the rarest class has {figures['smallest_class']} usable pictures, but at least "
-            f"{LEAST_PER_CLASS} are needed to learn from some and to test on others. Bring more of it, or take its folder out."
+            f"{LEAST_PER_CLASS} are needed to learn from some and to test on others. Bring more of it, or "
+            "take its folder out."
         )
     table, pixels = items.read(folder)
     few = table.num_rows < FEW_IMAGES

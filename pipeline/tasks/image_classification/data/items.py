@@ -56,11 +56,11 @@ class Writer:
             "label": images.labels,
         }
         self._tables.append(pa.table(columns))
-        self._file.write(np.ascontiguousarray(images.pixels).tobytes())
+        self._file.write(np.ascontiguousarray(images.pixels).data)
 
     @property
     def table(self) -> pa.Table:
-        """All rows so far; None of them where nothing was added."""
+        """All rows so far."""
         return pa.concat_tables(self._tables) if self._tables else pa.table({"label": np.zeros(0, np.int64)})
 
 

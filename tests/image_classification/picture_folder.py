@@ -67,7 +67,7 @@ def source(**changed: Any) -> dict[str, Any]:
 
 def table_source(**changed: Any) -> dict[str, Any]:
     columns = {"file": "path", "label": "class", "part": None, "group": None}
-    return source(format="table", table="labels.csv", columns=columns) | changed
+    return source(format="table", labels="labels.csv", columns=columns) | changed
 
 
 def collected(

@@ -2,14 +2,18 @@
 
 import csv
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image, ImageFile
 
+from pipeline.core import parameters
 from pipeline.core.artifacts import sha256_of_folder
-from pipeline.core.errors import SourceError
+from pipeline.core.errors import ParameterError, SourceError
 from pipeline.tasks.image_classification.data import items, pixels
 from pipeline.tasks.image_classification.data.decoding import BATCH
 from tests.image_classification.picture_folder import (
@@ -21,6 +25,7 @@ from tests.image_classification.picture_folder import (
     table_source,
     write,
 )
+from tests.imports import ROOT
 
 
 def faults(folder: Path) -> dict[str, str]:
@@ -141,8 +146,6 @@ def test_too_many_pixels_are_refused_before_any_is_decoded(
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    import os
-
     root = write(tmp_path / "pictures", 1)
     os.mkfifo(root / "dark/pipe.png")
     folder, _ = collected(tmp_path)
@@ -241,8 +244,8 @@ def test_tables_that_cannot_be_used(tmp_path: Path) -> None:
         (root / "labels.csv").write_text(content)
         with pytest.raises(SourceError, match=told):
             collected(tmp_path, table_source(), to=f"t{len(content)}")
-    with pytest.raises(SourceError, match=r"table ../labels.csv: leads outside the folder"):
-        collected(tmp_path, table_source(table="../labels.csv"))
+    with pytest.raises(SourceError, match=r"labels ../labels.csv: leads outside the folder"):
+        collected(tmp_path, table_source(labels="../labels.csv"))
 
 
 def test_labels_that_look_like_numbers_stay_text(tmp_path: Path) -> None:
@@ -254,3 +257,24 @@ def test_labels_that_look_like_numbers_stay_text(tmp_path: Path) -> None:
     found = table.listing(root, FolderWithTable.model_validate(table_source()), ["1", "01"])
     assert [(p.file, p.label) for p in found.pictures] == [("dark/000.jpg", 1), ("light/000.jpg", 0)]
     assert CLASSES == ("dark", "light")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"pixels_max": 0}, r"collect\.sources\.0\.pixels_max: 0 is not allowed"),
+        ({"sha256": "x"}, r"collect\.sources\.0\.sha256: 'x' is not allowed"),
+        ({"labels": "a.xlsx"}, r"collect\.sources\.0\.labels: 'a\.xlsx' is not allowed"),
+        ({"columns": {"file": "a"}}, r"collect\.sources\.0\.columns\.label: missing"),
+        ({"idx_md5": {}}, r"collect\.sources\.0\.idx_md5: unknown key"),
+        ({"kind": "ftp"}, "kind"),
+    ],
+)
+def test_a_wrong_key_of_a_source_is_told_by_its_place(
+    tmp_path: Path, changed: dict[str, Any], told: str
+) -> None:
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["projects"]["digits"]["collect"]["sources"] = [table_source(**changed)]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ParameterError, match=told):
+        parameters.load(tmp_path / "params.yaml", "digits")

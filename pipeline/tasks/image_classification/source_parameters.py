@@ -48,10 +48,10 @@ class LabelColumns(Strict):
 
 
 class LabelTable(Pictures):
-    """table: a .csv or .parquet file inside the folder, a row an image; files are relative to the folder."""
+    """labels: a .csv or .parquet file inside the folder, a row an image; files are relative to the folder."""
 
     format: Literal["table"]
-    table: str = Field(pattern=r"\.(csv|parquet)$")
+    labels: str = Field(pattern=r"\.(csv|parquet)$")
     columns: LabelColumns
 
 

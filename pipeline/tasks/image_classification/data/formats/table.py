@@ -33,25 +33,25 @@ def listing(root: Path, source: LabelTable, classes: Sequence[str]) -> Listing:
         if what is None:
             pictures[file] = Picture(file, index[label], part, group)
         else:
-            faults.append(Fault(file, what, f"{source.name}, {source.table} row {row}"))
+            faults.append(Fault(file, what, f"{source.name}, {source.labels} row {row}"))
     return Listing(sorted(pictures.values(), key=lambda p: (p.part, p.file)), faults)
 
 
 def _rows(root: Path, source: LabelTable) -> list[tuple[str, str, str, str]]:
     """file, label, part, group of each row, "" where there is none."""
-    refused = refusal(root, source.table)
+    refused = refusal(root, source.labels)
     if refused is not None:
-        raise SourceError(f"{source.name}: table {source.table}: {refused}. Correct the source's `table`.")
+        raise SourceError(f"{source.name}: labels {source.labels}: {refused}. Correct the source's `labels`.")
     declared = source.columns
     wanted = (declared.file, declared.label, declared.part, declared.group)
     try:
-        table = _read(root / source.table)
+        table = _read(root / source.labels)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{root / source.table}: cannot be read as a table ({error}).") from None
+        raise SourceError(f"{root / source.labels}: cannot be read as a table ({error}).") from None
     missing = [name for name in wanted if name is not None and name not in table.column_names]
     if missing:
         raise SourceError(
-            f"{root / source.table}: no column {', '.join(map(repr, missing))}; params.yaml names it in "
+            f"{root / source.labels}: no column {', '.join(map(repr, missing))}; params.yaml names it in "
             f"`columns` of {source.name}. There are: {', '.join(table.column_names)}."
         )
     empty = [""] * table.num_rows

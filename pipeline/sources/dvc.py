@@ -26,7 +26,7 @@ def fetch(source: DvcSource, paths: Paths) -> Path:
 
 
 def _pull(path: str, home: Path) -> None:
-    command = [sys.executable, "-m", "dvc", "pull", "--quiet", f"{path}.dvc"]
+    command = [sys.executable, "-m", "dvc", "pull", f"{path}.dvc"]
     done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]

@@ -49,13 +49,13 @@ def section(folder: Path, name: str) -> dict[str, Any]:
 @pytest.mark.filterwarnings("ignore")
 def test_a_folder_becomes_a_project_whose_data_stages_run(folder: Path) -> None:
     before = (folder / "params.yaml").read_text()
-    write(folder / "pictures", 60, size=(44, 38))
+    write(folder / "pictures", 60, size=(41, 38))
     write(folder / "pictures", 10, size=(30, 40), first=60)
     (folder / "pictures/dark/notes.txt").write_text("no picture")
     done = new(folder, "squares", "--images", "pictures", "--licence", "CC0-1.0")
     assert done.returncode == 0, done.stderr
     assert (
-        "140 pictures of 2 classes, 70 of the rarest; 30 to 44 x 38 to 40 pixels, read as 40 x 40"
+        "140 pictures of 2 classes, 70 of the rarest; 30 to 41 x 38 to 40 pixels, read as 40 x 40"
         in done.stdout
     )
     assert "in colour" in done.stdout and "Left out: dark/notes.txt: is neither PNG nor JPEG" in done.stdout

@@ -68,7 +68,7 @@ def changes(
         met = _look(section, paths, Path(folder))
     _refuse_strides(section, min(seen.height, seen.width))
     sizes = met["sizes"]
-    found = {
+    found: dict[tuple[str, ...], Any] = {
         ("plan", "purpose"): f"Tell the classes of {paths.project} apart: {', '.join(classes)}.",
         ("plan", "users"): "People and programs that send a picture and act on the answer.",
         ("plan", "decision"): "A picture classified with low confidence goes to a person instead.",
@@ -240,7 +240,7 @@ def _expected(
     precision = plan.goal_precision(Goals(**shipped["goals"]), checked.expected)
     if precision > expected["precision"]:
         expected["precision"] = math.ceil(precision * 1000) / 1000
-    changed = {
+    changed: dict[tuple[str, ...], Any] = {
         ("plan", "expected", key): value
         for key, value in expected.items()
         if value != shipped["plan"]["expected"][key]

@@ -60,13 +60,13 @@ def look(root: Path, pixels_max: int) -> Seen:
         raise SourceError(f"{root}: none of its {len(there):,} files is a PNG or JPEG picture.")
     sizes = np.array([(width, height) for _, width, height, _ in usable])
     in_colour = [path for path, _, _, mode in usable if mode not in GREY_MODES]
-    spread = np.unique(np.linspace(0, len(in_colour) - 1, LOOKED_AT).astype(int)) if in_colour else []
+    spread = np.unique(np.linspace(0, len(in_colour), LOOKED_AT, endpoint=False).astype(int))
     width, height = _size(sizes)
     (narrow, low), (wide, high) = sizes.min(0), sizes.max(0)
     return Seen(
         height=height,
         width=width,
-        channels=3 if any(_has_colour(in_colour[i]) for i in spread) else 1,
+        channels=3 if any(_has_colour(in_colour[i]) for i in spread if in_colour) else 1,
         sizes=f"{wide} x {high} pixels" if len(np.unique(sizes, axis=0)) == 1
         else f"{narrow} to {wide} x {low} to {high} pixels",
     )  # fmt: skip

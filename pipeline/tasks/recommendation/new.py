@@ -123,14 +123,15 @@ def _look(section: Mapping[str, Any], paths: Paths, folder: Path) -> dict[str, A
         collect=Collect(**section["collect"]),
         label=Label(**section["label"]),
     )
-    collected, labelled = folder / "collected", folder / "labelled"
+    trial = Paths(root=folder, project=paths.project)
+    collected, labelled = trial.collected, trial.labelled
     for place in (collected, labelled):
-        place.mkdir()
+        place.mkdir(parents=True)
     collect.collect(params, paths, collected)
     provenance = read_json(collected / "provenance.json")
     if not provenance["first_purchase"]:
         raise ParameterError("no purchase with a time was found among the events.")
-    label.label(params, collected, labelled)
+    label.label(params, trial, labelled)
     audit = read_json(labelled / "audit.json")
     rows = tables.read(labelled / tables.PURCHASES)
     first, last = (date.fromisoformat(provenance[f"{w}_purchase"][:10]) for w in ("first", "last"))

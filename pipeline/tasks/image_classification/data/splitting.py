@@ -18,8 +18,9 @@ SPLITS = ("train", "val", "test")
 
 def assign(table: pa.Table, params: Prepare) -> np.ndarray:
     """The split of each row of the image table, str (N,): "train", "val" or "test"."""
-    columns = (table[name].to_pylist() for name in ("part", "content", "group"))
-    return np.array([_split(*row, params) for row in zip(*columns, strict=True)], dtype="<U5")
+    columns = [table[name].to_pylist() for name in ("part", "content", "group")]
+    rows = zip(*columns, strict=True)
+    return np.array([_split(part, content, group, params) for part, content, group in rows], dtype="<U5")
 
 
 def _split(part: str, content: str, group: str, params: Prepare) -> str:

@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from pipeline import tasks
 from pipeline.core import new_project, parameters, quiet, verdict
@@ -16,7 +17,6 @@ from pipeline.core.paths import Paths
 from pipeline.relabeling import command as labels_command
 
 HOST = "127.0.0.1"
-LIKE = "retail"
 
 
 def main() -> None:
@@ -33,7 +33,12 @@ def main() -> None:
     serve.add_argument("--port", type=int, default=3000, help="port to listen on (3000)")
     new = verbs.add_parser("new", help="make a project of your own data: a section of params.yaml")
     new.add_argument("name", help="how the project is to be called")
-    new.add_argument("--like", default=LIKE, help=f"project whose other values it takes over ({LIKE})")
+    shipped = ", ".join(f"with --{maker.OPTION} {maker.LIKE}" for maker in _makers().values())
+    new.add_argument("--like", help=f"project whose other values it takes over ({shipped})")
+    new.add_argument("--licence", default="own", help="licence of the data (own)")
+    data = new.add_mutually_exclusive_group(required=True)
+    for maker in _makers().values():
+        data.add_argument(f"--{maker.OPTION}", type=Path, help=maker.OPTION_HELP)
     recommend = verbs.add_parser("recommend", help="lists for many customers, as of any date")
     recommend.add_argument("project", help="a project of params.yaml")
     for name, parser_of_verb in (("new", new), ("recommend", recommend)):
@@ -64,25 +69,30 @@ def make_project(arguments: argparse.Namespace) -> None:
     path = Path("params.yaml")
     new_project.refuse_bad_name(path, arguments.name)
     known = parameters.read(path)
-    if arguments.like not in known:
+    task, maker = next(
+        (task, maker) for task, maker in _makers().items() if getattr(arguments, maker.OPTION) is not None
+    )
+    like = arguments.like or maker.LIKE
+    if like not in known:
+        raise ParameterError(f"no project {like!r} in params.yaml to be like. There are: {', '.join(known)}.")
+    if known[like]["task"] != task:
         raise ParameterError(
-            f"no project {arguments.like!r} in params.yaml to be like. There are: {', '.join(known)}."
-        )
-    shipped = known[arguments.like]
-    if not tasks.has(shipped["task"], "new"):
-        raise ParameterError(
-            f"a project like {arguments.like!r} cannot be made by a command: copy its section of params.yaml."
+            f"--{maker.OPTION} makes a project of the task {task}, but {like!r} is of {known[like]['task']}. "
+            "Name another with --like, or copy its section of params.yaml by hand."
         )
     paths = Paths(root=Path.cwd(), project=arguments.name)
-    changes, told = tasks.module(shipped["task"], "new").changes(arguments, shipped, paths)
-    new_project.append(path, arguments.name, arguments.like, changes)
+    changes, told = maker.changes(arguments, known[like], paths)
+    new_project.append(path, arguments.name, like, changes)
     print(f"{arguments.name}: {told[0]}.")
     for line in told[1:]:
         print(f"  {line}")
-    print(
-        f"  params.yaml has the project; its goals and resources are those of {arguments.like}: look at them."
-    )
+    print(f"  params.yaml has the project; its goals and resources are those of {like}: look at them.")
     print(f"  Then: dvc repro review@{arguments.name}")
+
+
+def _makers() -> dict[str, ModuleType]:
+    """Of each task that can make a project of a user's data, the module that does."""
+    return {task: tasks.module(task, "new") for task in tasks.names() if tasks.has(task, "new")}
 
 
 def recommend_to_customers(arguments: argparse.Namespace) -> None:

@@ -7,21 +7,18 @@ Params  goals, plan
 
 import shutil
 import time
-from types import ModuleType
 
 import numpy as np
 
 from pipeline.core.artifacts import write_json
 from pipeline.core.gates import Gate
 from pipeline.core.parameters import Plan
+from pipeline.core.resources import GIB, estimate
 from pipeline.core.stage import Context, Evidence, main
 
 PARAMS = ("goals", "plan")
-GIB = 1 << 30
 # Multiplications of a matrix with itself in the speed test; 2 * SIDE^3 operations each.
 SIDE, REPEATS = 1024, 8
-# Backward costs about twice the forward pass (one product for the inputs, one for the weights).
-PASSES_OF_A_STEP = 3
 
 
 def run(context: Context) -> Evidence:
@@ -61,23 +58,6 @@ def run(context: Context) -> Evidence:
         gates=gates,
         blocking=True,
     )
-
-
-def estimate(plan: Plan, hook: ModuleType) -> dict[str, float]:
-    """Resources from the charter's expectations; the task says how much data and work they mean.
-
-    The time is that on the machine planned for, not on this one as it happens to be loaded now: a
-    plan that changed with the load could not be held against what came. `review` compares.
-    """
-    expected = plan.expected
-    data_gib = hook.data_bytes(expected) / GIB
-    work = hook.forward_operations(expected) * PASSES_OF_A_STEP
-    return {
-        "data_gib": data_gib,
-        "disk_gib": data_gib * expected.copies_on_disk + expected.fixed_disk_gib,
-        "memory_gib": data_gib * expected.copies_in_memory + expected.fixed_memory_gib,
-        "minutes": work / (expected.machine_gflops * 1e9 * expected.efficiency) / 60 + expected.fixed_minutes,
-    }
 
 
 def machine_gflops() -> float:

@@ -25,7 +25,8 @@ def sha256_of_folder(folder: Path) -> str:
     """One SHA-256 over the names and contents of all files below `folder`, in sorted order."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256(path)}\n".encode())
+        line = f"{path.relative_to(folder).as_posix()}\0{sha256(path)}\n"
+        digest.update(line.encode(errors="surrogateescape"))  # names that are no UTF-8 count by their bytes
     return digest.hexdigest()
 
 

@@ -4,6 +4,7 @@ Comments stay, nothing that stands there already is changed, and what is appende
 stage would check it.
 """
 
+import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -39,6 +40,12 @@ def refuse_bad_name(path: Path, name: str) -> None:
         raise ParameterError(
             f"{name!r} cannot name a project: small letters, digits, - and _ are allowed, a letter first."
         )
+
+
+def place(path: Path, root: Path) -> str:
+    """How params.yaml names a user's file or folder: relative to the repository where it lies inside."""
+    inside = path.resolve().is_relative_to(root.resolve())
+    return os.path.relpath(path, root) if inside else str(path.resolve())
 
 
 def append(path: Path, name: str, like: str, changes: Sequence[Change]) -> None:

@@ -77,6 +77,31 @@ class FileSource(Strict):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class UrlSource(Strict):
+    """A file on the web; kept in data/downloads, so that it is brought once."""
+
+    kind: Literal["url"]
+    url: str = Field(pattern=r"^https?://[^/\s]+/\S+$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class FolderSource(Strict):
+    """A folder on this machine, relative to the repository's root. sha256: over the names and contents of
+    all files in it (pipeline.core.artifacts.sha256_of_folder); null: may change without notice."""
+
+    kind: Literal["folder"]
+    path: str
+    sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class DvcSource(Strict):
+    """A folder that DVC tracks (PATH.dvc is in git), pulled where it is not here. sha256: as of a folder."""
+
+    kind: Literal["dvc"]
+    path: str
+    sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class Register(Strict):
     margin: float = Share
     draws: int = Field(ge=100)

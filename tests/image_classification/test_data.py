@@ -1,23 +1,48 @@
 """Splits, statistics and corruptions of images."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pipeline.tasks.image_classification.data.corruptions import CORRUPTIONS, SEVERITIES
 from pipeline.tasks.image_classification.data.pixel_statistics import channel_statistics
+from pipeline.tasks.image_classification.data.splitting import assign, draw
 from pipeline.tasks.image_classification.parameters import Prepare
-from pipeline.tasks.image_classification.prepare import assign, draw
 from tests import synthetic_digits
 
 
 def test_copies_fall_on_the_same_side_and_added_data_moves_nothing() -> None:
-    params = Prepare(val_share=0.2, salt="s")
+    params = Prepare(test_share=0, val_share=0.2, salt="s")
     contents = [f"{i:016x}" for i in range(2000)]
-    first = assign(["train"] * 2000, contents, params)
+    first = assign(table("train", contents), params)
     assert set(first) == {"train", "val"} and 0.16 < np.mean(first == "val") < 0.24
-    more = assign(["train"] * 4000, [*contents, *contents], params)
+    more = assign(table("train", [*contents, *contents]), params)
     assert (more[:2000] == first).all() and (more[2000:] == first).all()
-    assert (assign(["test"] * 5, contents[:5], params) == "test").all()
+    assert (assign(table("test", contents[:5]), params) == "test").all()
+
+
+def test_a_test_part_is_drawn_where_none_was_published() -> None:
+    params = Prepare(test_share=0.3, val_share=0.2, salt="s")
+    contents = [f"{i:016x}" for i in range(2000)]
+    drawn = assign(table("", contents), params)
+    assert 0.26 < np.mean(drawn == "test") < 0.34
+    assert 0.16 < np.mean(drawn[drawn != "test"] == "val") < 0.24  # the draws do not depend on each other
+    assert (assign(table("", [*contents[:50], "new", *contents[50:]]), params)[51:] == drawn[50:]).all()
+    assert "test" not in assign(table("train", contents), params)
+
+
+def test_a_group_stays_together_and_decides_instead_of_the_content() -> None:
+    params = Prepare(test_share=0.3, val_share=0.2, salt="s")
+    contents = [f"{i:016x}" for i in range(1000)]
+    groups = [f"p{i % 100}" for i in range(1000)]
+    drawn = assign(table("", contents, groups), params).reshape(10, 100)
+    assert (drawn == drawn[0]).all() and set(drawn[0]) == {"train", "val", "test"}
+    assert (assign(table("", contents[::-1], groups), params) == drawn.ravel()).all()
+
+
+def table(part: str, contents: list[str], groups: list[str] | None = None) -> pa.Table:
+    n = len(contents)
+    return pa.table({"part": [part] * n, "content": contents, "group": groups or [""] * n})
 
 
 def test_another_salt_draws_another_validation_part() -> None:

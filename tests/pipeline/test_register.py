@@ -31,7 +31,7 @@ def paths(workspace: Path) -> Paths:
     pixels = np.random.default_rng(0).integers(0, 256, (ITEMS, 1, 28, 28), dtype=np.uint8)
     labels = DeployedNetwork(paths.model).run(pixels, "logits").argmax(1)
     paths.prepared.mkdir(parents=True)
-    write_split(paths.prepared / "test", pixels, labels, np.arange(ITEMS).astype(str))
+    write_split(paths.prepared / "test", pixels, labels, np.arange(ITEMS).astype(str), np.arange(ITEMS))
     evaluated(paths, passed=True)
     return paths
 

@@ -142,6 +142,7 @@ def test_files_that_are_none(folder: Path, name: str, code: int, told: str) -> N
 def test_only_tasks_that_can_look_at_data_make_projects(folder: Path) -> None:
     done = new(folder, "mine", "--events", "shop/transactions.parquet", "--like", "digits")
     assert done.returncode == 2 and "copy its section" in done.stderr
+    assert "--events makes a project of the task recommendation" in done.stderr
     done = new(folder, "mine", "--events", "shop/transactions.parquet", "--like", "cats")
     assert done.returncode == 2 and "no project 'cats'" in done.stderr
 

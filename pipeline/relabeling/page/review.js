@@ -101,11 +101,6 @@ function showDecisions(item) {
   }
 }
 
-function percent(share) {
-  const value = share * 100;
-  return value < 0.01 ? "less than 0.01 %" : `${value.toPrecision(2)} %`;
-}
-
 async function doing(action) {
   if (!busy) await alone(action);
 }

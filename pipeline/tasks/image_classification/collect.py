@@ -1,5 +1,6 @@
 """Collecting images: every source read into one table and one array."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,42 +12,70 @@ from pipeline.core.errors import SourceError
 from pipeline.core.findings import Findings
 from pipeline.core.gates import Gate
 from pipeline.core.paths import Paths
-from pipeline.tasks.image_classification.data import formats, items
+from pipeline.tasks.image_classification.data import decoding, formats, items
+from pipeline.tasks.image_classification.data.listing import FAULTS, Fault, write_faults
 from pipeline.tasks.image_classification.parameters import Charter, Collect
+from pipeline.tasks.image_classification.source_parameters import Arrays, Source
+
+FAULTS_TOLD = 5  # faults that a message names; faults.csv has all
 
 
 def collect(params: Any, paths: Paths, folder: Path) -> Findings:
-    """Writes images.npy, items.parquet (data/items.py), provenance.json."""
+    """Writes images.npy, items.parquet (data/items.py), faults.csv, provenance.json."""
     plan: Charter = params.plan
     collect: Collect = params.collect
-    tables, pixels, provenance = [], [], []
-    for source in collect.sources:
-        path = sources.fetch(source, paths)
-        parts = formats.read(path, source)
-        for part in parts:
-            _check(part, source.name, collect)
-            tables.append(items.table(source.name, part.part, part.pixels, part.labels))
-            pixels.append(part.pixels)
-        provenance.append(_provenance(source, parts))
-    table = items.concatenate(tables)
-    items.write(folder, table, np.concatenate(pixels))
+    image = collect.image
+    faults: list[Fault] = []
+    brought = []
+    with items.writing(folder, (image.channels, image.height, image.width)) as writer:
+        for source in collect.sources:
+            path = sources.fetch(source, paths)
+            brought.append(path)
+            for images in _images(path, source, collect, faults):
+                _check(images, source.name, collect)
+                writer.add(source.name, images)
+    table = writer.table
+    write_faults(folder, faults)
     counts = np.bincount(table["label"].to_numpy(), minlength=len(collect.classes))
     per_class = dict(zip(collect.classes, counts.tolist(), strict=True))
+    _refuse_empty_classes(per_class, faults)
+    provenance = [
+        _provenance(source, path, writer) for source, path in zip(collect.sources, brought, strict=True)
+    ]
     write_json(
         folder / "provenance.json",
         {"items": table.num_rows, "items_per_class": per_class, "sources": provenance},
     )
     smallest = min(per_class, key=lambda name: per_class[name])
+    told = f"; {len(faults):,} faulty files are left out" if faults else ""
     return Findings(
-        summary=f"{table.num_rows:,} items of {len(per_class)} classes from {len(provenance)} source(s)",
-        metrics={"items": table.num_rows, "smallest_class": per_class[smallest]},
+        summary=f"{table.num_rows:,} items of {len(per_class)} classes from "
+        f"{len(provenance)} source(s){told}",
+        metrics={
+            "items": table.num_rows,
+            "smallest_class": per_class[smallest],
+            "faulty_files": len(faults),
+        },
         gates=(
             Gate("items", table.num_rows, "at least", plan.min_items, "planning",
                  "collect more data, or plan for less (plan.min_items)."),
             Gate("items_of_smallest_class", per_class[smallest], "at least", plan.min_items_per_class,
                  "planning", f"collect more of class {smallest!r}, or plan for less."),
+            Gate("faulty_files_share", len(faults) / (len(faults) + table.num_rows), "at most",
+                 plan.faulty_files_share_max, "data",
+                 f"mend or remove what data/{paths.project}/collected/{FAULTS} names, or allow more "
+                 "(plan.faulty_files_share_max)."),
         ),
     )  # fmt: skip
+
+
+def _images(path: Path, source: Source, params: Collect, faults: list[Fault]) -> Iterator[formats.Images]:
+    if isinstance(source, Arrays):
+        yield from formats.read(path, source)
+    else:
+        listed = formats.listing(path, source, params.classes)
+        faults += listed.faults
+        yield from decoding.decoded(path, listed, source, params.image, faults)
 
 
 def _check(part: formats.Images, source: str, params: Collect) -> None:
@@ -66,6 +95,22 @@ def _check(part: formats.Images, source: str, params: Collect) -> None:
         )
 
 
-def _provenance(source: Any, parts: list[formats.Images]) -> dict[str, Any]:
+def _refuse_empty_classes(per_class: dict[str, int], faults: list[Fault]) -> None:
+    empty = [name for name, count in per_class.items() if not count]
+    if not empty:
+        return
+    there = [name for name in per_class if name not in empty]
+    only = f" There are images of one class only, {there[0]!r}." if len(there) == 1 else ""
+    found = "".join(f"\n  {fault}" for fault in faults[:FAULTS_TOLD])
+    told = f" {len(faults):,} files could not be used, the first of them:{found}" if faults else ""
+    raise SourceError(
+        f"no image of {', '.join(map(repr, empty))}, though collect.classes in params.yaml has it.{only} "
+        f"Bring images of every class, or take the class out of collect.classes.{told}"
+    )
+
+
+def _provenance(source: Source, path: Path, writer: items.Writer) -> dict[str, Any]:
+    """What params.yaml says of the source, with the checksum found where none was declared."""
     origin = source.model_dump(mode="json", exclude={"idx_md5"})
-    return origin | {"parts": {part.part or "all": len(part.labels) for part in parts}}
+    parts = {part or "all": n for (name, part), n in writer.counts.items() if name == source.name}
+    return origin | {"sha256": source.sha256 or sources.checksum(path), "parts": parts}

@@ -30,6 +30,7 @@ class ExpectedImages(Expected):
 class Charter(Plan):
     min_items: int = Count
     min_items_per_class: int = Count
+    faulty_files_share_max: float = Share
     expected: ExpectedImages
 
 
@@ -92,6 +93,7 @@ class Validate(Strict):
 
 
 class Prepare(Strict):
+    test_share: float = Field(ge=0, lt=1)
     val_share: float = Field(gt=0, lt=1)
     salt: str
 

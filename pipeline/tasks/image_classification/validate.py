@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pipeline.core.expectations import Table
-from pipeline.tasks.image_classification.data import items
+from pipeline.tasks.image_classification.data import items, splitting
+from pipeline.tasks.image_classification.parameters import Prepare
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,15 +17,17 @@ if TYPE_CHECKING:
 
 
 def tables(params: Any, collected: Path, labelled: Path) -> Iterator[Table]:
-    yield Table("images", table(collected, labelled, len(params.collect.classes)), suite(params))
+    frame = table(collected, labelled, len(params.collect.classes), params.prepare)
+    yield Table("images", frame, suite(params))
 
 
-def table(collected: Path, labelled: Path, classes: int) -> "pd.DataFrame":
+def table(collected: Path, labelled: Path, classes: int, prepare: Prepare) -> "pd.DataFrame":
     """One row an image: the image table, its label and audit, and what its pixels look like.
 
     Columns beside those of items.parquet: doubtful (bool), share_of_K (bool, is of class K), height,
     width, channels, ink (mean of the pixels in [0, 1]), copy (another image has the same pixels),
-    in_both_parts (the same pixels stand in the training and in the test part).
+    in_both_parts (the same pixels stand among the images to learn from and the unseen ones; where these
+    are drawn, only copies in different groups can).
     """
     rows, pixels = items.read(collected)
     audit = pq.read_table(labelled / "labels.parquet", columns=["label", "doubtful"])
@@ -36,8 +39,8 @@ def table(collected: Path, labelled: Path, classes: int) -> "pd.DataFrame":
     frame["channels"], frame["height"], frame["width"] = pixels.shape[1:]
     frame["ink"] = pixels.reshape(len(pixels), -1).mean(axis=1, dtype=np.float64) / 255
     frame["copy"] = frame.duplicated("content", keep="first")
-    test = set(frame.loc[frame["part"] == "test", "content"])
-    frame["in_both_parts"] = (frame["part"] != "test") & frame["content"].isin(test)
+    unseen = splitting.assign(rows, prepare) == "test"
+    frame["in_both_parts"] = ~unseen & frame["content"].isin(set(frame.loc[unseen, "content"]))
     return frame
 
 

@@ -19,6 +19,9 @@ from pipeline.core.errors import ParameterError
 from pipeline.core.new_project import Change
 from pipeline.core.paths import Paths
 
+OPTION = "events"
+OPTION_HELP = "table of purchases, and views, ... if there are any, of a shop"
+LIKE = "retail"
 WEEK = timedelta(days=7)
 PART_WEEKS = 4  # of validation and of test, where the data is long enough
 LEAST_WEEKS = 6  # of data: a week to validate, a week to test, and some to learn from
@@ -33,9 +36,6 @@ RISKS = [
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--events", type=Path, required=True, help="purchases, and views, ... if there are any"
-    )
     for table in ("products", "customers", "promotions", "campaigns", "coupons"):
         parser.add_argument(f"--{table}", type=Path, help=f"table of {table}")
     parser.add_argument("--column", action="append", default=[], metavar="[TABLE.]NAME=COLUMN",
@@ -45,7 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timezone", default="UTC", help="zone of the shop (UTC)")
     parser.add_argument("--recorded", help="zone in which times were written (that of the shop)")
     parser.add_argument("--first-week", type=date.fromisoformat, help="day on which week 1 began, if needed")
-    parser.add_argument("--licence", default="own", help="licence of the data (own)")
 
 
 def changes(
@@ -124,14 +123,15 @@ def _look(section: Mapping[str, Any], paths: Paths, folder: Path) -> dict[str, A
         collect=Collect(**section["collect"]),
         label=Label(**section["label"]),
     )
-    collected, labelled = folder / "collected", folder / "labelled"
+    trial = Paths(root=folder, project=paths.project)
+    collected, labelled = trial.collected, trial.labelled
     for place in (collected, labelled):
-        place.mkdir()
+        place.mkdir(parents=True)
     collect.collect(params, paths, collected)
     provenance = read_json(collected / "provenance.json")
     if not provenance["first_purchase"]:
         raise ParameterError("no purchase with a time was found among the events.")
-    label.label(params, collected, labelled)
+    label.label(params, trial, labelled)
     audit = read_json(labelled / "audit.json")
     rows = tables.read(labelled / tables.PURCHASES)
     first, last = (date.fromisoformat(provenance[f"{w}_purchase"][:10]) for w in ("first", "last"))

@@ -1,13 +1,13 @@
 """What params.yaml must say of a user's own files: which column is which, as far as that can be seen."""
 
 import argparse
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.core.artifacts import sha256
 from pipeline.core.errors import ParameterError, SourceError
+from pipeline.core.new_project import place
 from pipeline.tasks.recommendation import column_names
 from pipeline.tasks.recommendation import source_parameters as declared
 
@@ -47,9 +47,7 @@ def described(table: str, path: Path, arguments: argparse.Namespace, root: Path)
     source: dict[str, Any] = {
         "name": table,
         "kind": "file",
-        "path": os.path.relpath(path, root)
-        if path.resolve().is_relative_to(root.resolve())
-        else str(path.resolve()),
+        "path": place(path, root),
         "sha256": sha256(path),
         "licence": arguments.licence,
         "format": file_format,

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+CHUNK = 4096  # images
+
 
 @dataclass(frozen=True)
 class Split:
@@ -21,11 +23,20 @@ class Split:
         return len(self.labels)
 
 
-def write_split(folder: Path, pixels: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> None:
+def write_split(
+    folder: Path, pixels: np.ndarray, labels: np.ndarray, ids: np.ndarray, rows: np.ndarray
+) -> None:
+    """Writes the images at `rows`, int (n,), of all (N, ...); n > 0. Copies CHUNK images at a time, so that
+    pixels may be memory-mapped and larger than memory."""
     folder.mkdir()
-    np.save(folder / "images.npy", pixels)
-    np.save(folder / "labels.npy", labels)
-    np.save(folder / "ids.npy", ids)
+    images = np.lib.format.open_memmap(
+        folder / "images.npy", "w+", pixels.dtype, shape=(len(rows), *pixels.shape[1:])
+    )
+    for start in range(0, len(rows), CHUNK):
+        images[start : start + CHUNK] = pixels[rows[start : start + CHUNK]]
+    images.flush()
+    np.save(folder / "labels.npy", labels[rows])
+    np.save(folder / "ids.npy", ids[rows])
 
 
 def read_split(folder: Path) -> Split:

@@ -1,48 +1,86 @@
 """The image table: one row an image, beside one array of pixels in the same order.
 
 Columns of items.parquet
-    item_id        str    SOURCE:PART:INDEX, stable and unique
+    item_id        str    SOURCE:PART:INDEX, or SOURCE:FILE; stable and unique
     source         str    name of the source in params.yaml
     part           str    published part: "train", "test" or ""
-    source_index   int64  the image's place in the published file, from 0
+    source_index   int64  the image's place in the published file, or among the sound files, from 0
+    file           str    the image's file in the source's folder, "" where one file holds all images
+    group          str    images of one group stay on one side of the split; "" for none
     content        str    SHA-256 of the pixels, first 16 hex digits
     label          int64  index into collect.classes
 images.npy         uint8 (N, C, H, W)
 """
 
 import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.tasks.image_classification.data.formats import Images
+
 TABLE = "items.parquet"
 PIXELS = "images.npy"
 
 
-def table(source: str, part: str, pixels: np.ndarray, labels: np.ndarray) -> pa.Table:
-    """pixels: uint8 (N, C, H, W); labels: int64 (N,)"""
-    n = len(labels)
-    return pa.table(
-        {
-            "item_id": [f"{source}:{part or 'all'}:{i}" for i in range(n)],
+class Writer:
+    """Appends images to an open array, so that memory holds one batch of pixels and the table."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._tables: list[pa.Table] = []
+        self.counts: Counter[tuple[str, str]] = Counter()  # images of each source and part
+
+    def add(self, source: str, images: Images) -> None:
+        n, part = len(images.labels), images.part
+        first = self.counts[source, part]
+        self.counts[source, part] += n
+        if images.files:
+            ids = [f"{source}:{file}" for file in images.files]
+        else:
+            ids = [f"{source}:{part or 'all'}:{i}" for i in range(first, first + n)]
+        columns = {
+            "item_id": ids,
             "source": pa.array([source] * n, pa.string()),
             "part": pa.array([part] * n, pa.string()),
-            "source_index": np.arange(n),
-            "content": [hashlib.sha256(image.tobytes()).hexdigest()[:16] for image in pixels],
-            "label": labels,
+            "source_index": np.arange(first, first + n),
+            "file": pa.array(images.files or [""] * n, pa.string()),
+            "group": pa.array(images.groups or [""] * n, pa.string()),
+            "content": [hashlib.sha256(image.tobytes()).hexdigest()[:16] for image in images.pixels],
+            "label": images.labels,
         }
-    )
+        self._tables.append(pa.table(columns))
+        self._file.write(np.ascontiguousarray(images.pixels).data)
+
+    @property
+    def table(self) -> pa.Table:
+        """All rows so far."""
+        return pa.concat_tables(self._tables) if self._tables else pa.table({"label": np.zeros(0, np.int64)})
 
 
-def concatenate(tables: list[pa.Table]) -> pa.Table:
-    return pa.concat_tables(tables)
+@contextmanager
+def writing(folder: Path, image: tuple[int, int, int]) -> Iterator[Writer]:
+    """Writes items.parquet and images.npy into `folder`. image: (C, H, W) of every image."""
+    with (folder / PIXELS).open("wb") as file:
+        _write_header(file, 0, image)
+        writer = Writer(file)
+        yield writer
+        table = writer.table
+        # NumPy leaves room in the header for the first axis to grow in place.
+        file.seek(0)
+        _write_header(file, table.num_rows, image)
+    pq.write_table(table, folder / TABLE)
 
 
-def write(folder: Path, rows: pa.Table, pixels: np.ndarray) -> None:
-    pq.write_table(rows, folder / TABLE)
-    np.save(folder / PIXELS, pixels)
+def _write_header(file: BinaryIO, count: int, image: tuple[int, int, int]) -> None:
+    header = {"descr": "|u1", "fortran_order": False, "shape": (count, *image)}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 def read(folder: Path) -> tuple[pa.Table, np.ndarray]:

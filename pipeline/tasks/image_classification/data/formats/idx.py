@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.core.errors import SourceError
 from pipeline.tasks.image_classification.data.formats import Images
-from pipeline.tasks.image_classification.source_parameters import Reading
+from pipeline.tasks.image_classification.source_parameters import Arrays
 
 UINT8 = 8
 NAMES = {
@@ -25,7 +25,7 @@ NAMES = {
 }
 
 
-def read(path: Path, source: Reading) -> list[Images]:
+def read(path: Path, source: Arrays) -> list[Images]:
     files: dict[str, bytes] = {}
     with zipfile.ZipFile(path) as archive:
         members = {Path(name).name.removesuffix(".gz"): name for name in archive.namelist()}
@@ -37,7 +37,7 @@ def read(path: Path, source: Reading) -> list[Images]:
     return as_parts({key: decode(content, f"{path}: {key}") for key, content in files.items()}, source)
 
 
-def as_parts(arrays: dict[str, np.ndarray], source: Reading) -> list[Images]:
+def as_parts(arrays: dict[str, np.ndarray], source: Arrays) -> list[Images]:
     """Training and test part from the four arrays, after meeting the published MD5 of each IDX file."""
     for key, expected in source.idx_md5.items():
         found = hashlib.md5(encode(arrays[key]), usedforsecurity=False).hexdigest()

@@ -18,7 +18,7 @@ from numpy._core import multiarray
 
 from pipeline.core.errors import SourceError
 from pipeline.tasks.image_classification.data.formats import Images, idx
-from pipeline.tasks.image_classification.source_parameters import Reading
+from pipeline.tasks.image_classification.source_parameters import Arrays
 
 SIDE = 28
 LEVELS = 256  # the file holds uint8 values divided by this
@@ -40,7 +40,7 @@ class ArrayUnpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"{module}.{name} is not admitted, only numpy arrays") from None
 
 
-def read(path: Path, source: Reading) -> list[Images]:
+def read(path: Path, source: Arrays) -> list[Images]:
     try:
         with gzip.open(path) as file:
             content = ArrayUnpickler(file, encoding="latin1").load()

@@ -19,11 +19,10 @@ from pipeline.core.errors import SourceError
 from pipeline.core.findings import Findings
 from pipeline.core.paths import Paths
 from pipeline.tasks.image_classification import label as stage
-from pipeline.tasks.image_classification.data import items
 from pipeline.tasks.image_classification.learning import label_audit
 from pipeline.tasks.image_classification.learning.margins import margins
 from pipeline.tasks.image_classification.parameters import Collect, Label
-from tests import synthetic_digits
+from tests import collected_images, synthetic_digits
 from tests.imports import ROOT
 
 IMAGES, WRONG = 600, 30
@@ -128,7 +127,7 @@ def test_the_audit_is_the_same_twice(
 def paths(tmp_path: Path, drawn: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Paths:
     found = Paths(tmp_path, "digits")
     found.collected.mkdir(parents=True)
-    items.write(found.collected, items.table("drawn", "train", drawn[0], drawn[2]), drawn[0])
+    collected_images.write(found.collected, "train", drawn[0], drawn[2])
     return found
 
 

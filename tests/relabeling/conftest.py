@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import cli
 from pipeline.core.paths import Paths
-from pipeline.tasks.image_classification.data import items
+from tests import collected_images
 from tests.imports import ROOT
 
 CLASSES = tuple("0123456789")
@@ -35,7 +35,7 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     pixels[:, 0, 0, 0] = np.arange(len(GIVEN))  # each picture says which item it is
     for folder in (paths.collected, paths.labelled):
         folder.mkdir(parents=True)
-    items.write(paths.collected, items.table("drawn", "train", pixels, GIVEN), pixels)
+    collected_images.write(paths.collected, "train", pixels, GIVEN)
     pq.write_table(
         pa.table({"item_id": [name(i) for i in range(len(GIVEN))], "given": GIVEN}),
         paths.labelled / "labels.parquet",

@@ -15,7 +15,7 @@ from pipeline.core.corrections import Correction
 from pipeline.core.paths import Paths
 from pipeline.relabeling import label_studio, labelled
 from pipeline.tasks.image_classification import relabel
-from pipeline.tasks.image_classification.data import items
+from tests import collected_images
 from tests.relabeling.conftest import CLASSES, Labels, name
 
 
@@ -45,7 +45,7 @@ def test_label_studio_gets_pictures_suggestions_and_a_fitting_config(labels: Lab
 def test_a_picture_in_colour_keeps_its_colours(paths: Paths) -> None:
     pixels = np.zeros((1, 3, 8, 9), dtype=np.uint8)
     pixels[0, :, 2, 5] = (250, 120, 10)
-    items.write(paths.collected, items.table("drawn", "", pixels, np.array([0])), pixels)
+    collected_images.write(paths.collected, "", pixels, np.array([0]))
     shown = Image.open(io.BytesIO(relabel.pictures(paths)("drawn:all:0")))
     assert shown.size == (9, 8) and shown.getpixel((5, 2)) == (250, 120, 10)
 

@@ -103,7 +103,7 @@ def test_annotations_are_read_as_text_from_both_formats(tmp_path: Path) -> None:
     for name in ("p.csv", "p.parquet"):
         found = annotations.read(tmp_path / name, IDS, NAMES)
         assert found.rows.tolist() == [0, 2] and found.annotators == ("10", "7")
-        assert np.array_equal(found.labels, [[0, 1], [NAN, 0]], equal_nan=True)
+        assert np.array_equal(found.labels, np.array([[0, 1], [NAN, 0]]), equal_nan=True)
 
 
 @pytest.mark.parametrize(

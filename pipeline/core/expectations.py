@@ -1,12 +1,13 @@
 """Great Expectations without its project folder: tables, their suites, and Data Docs on disk."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core import quiet
+from pipeline.core.findings import Findings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,16 +18,34 @@ EXAMPLES = 5  # rows named when an expectation is broken
 
 @dataclass(frozen=True)
 class Table:
-    """rows: what is checked, all of it; suite: what is expected of it. `name` is unique in a project."""
+    """rows: what is checked, all of it; suite: what is expected of it. `name` is unique in a project.
+
+    key: the column that names a row to a person; without one a row is told by its place, from 0.
+    """
 
     name: str
     rows: "pd.DataFrame"
     suite: Sequence["Expectation"]
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What a task's `validate` hands back to the stage.
+
+    tables: held against their suites, one after the other; findings: what the task measured beside them
+    """
+
+    tables: Iterable[Table]
+    findings: tuple[Findings, ...] = ()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One expectation and what was met. examples: values, with their row, that broke it."""
+    """One expectation and what was met.
+
+    examples: values that broke it; rows: the row of each, by its key or its place in the table
+    """
 
     table: str
     expectation: str
@@ -35,11 +54,14 @@ class Outcome:
     observed: Any
     met: bool
     examples: list[Any]
+    rows: list[Any]
 
     def __str__(self) -> str:
-        where = f" of {self.table}.{self.column}" if self.column else f" of {self.table}"
-        examples = f", for instance {self.examples}" if self.examples else ""
-        return f"{self.expectation}{where} {self.allowed}: observed {self.observed}{examples}"
+        where = f"{self.table}.{self.column}" if self.column else self.table
+        allowed = ", ".join(f"{name} {value}" for name, value in self.allowed.items())
+        found = [f"{value!r} in row {row}" for value, row in zip(self.examples, self.rows, strict=True)]
+        told = f", for instance {', '.join(found)}" if found else ""
+        return f"{where}: {self.expectation} ({allowed or 'no exception'}), observed {self.observed}{told}"
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -108,15 +130,19 @@ def _check(context: Any, name: str, table: Table) -> list[Outcome]:
             name=name,
             validation_definitions=[definition],
             actions=[gx.checkpoint.UpdateDataDocsAction(name="docs", site_names=["docs"])],
-            result_format={"result_format": "SUMMARY", "partial_unexpected_count": EXAMPLES},
+            result_format={
+                "result_format": "SUMMARY",
+                "partial_unexpected_count": EXAMPLES,
+                **({"unexpected_index_column_names": [table.key]} if table.key else {}),
+            },
         )
     )
     result = checkpoint.run(batch_parameters={"dataframe": table.rows})
     (run,) = result.run_results.values()
-    return [_outcome(table.name, item) for item in run["results"]]
+    return [_outcome(table, item) for item in run["results"]]
 
 
-def _outcome(table: str, item: Any) -> Outcome:
+def _outcome(table: Table, item: Any) -> Outcome:
     config = item["expectation_config"]
     allowed = {k: v for k, v in config["kwargs"].items() if k not in ("batch_id", "column")}
     found = item["result"]
@@ -124,15 +150,38 @@ def _outcome(table: str, item: Any) -> Outcome:
     observed = error or found.get("observed_value")
     if "unexpected_count" in found:
         observed = f"{found['unexpected_count']} of {found['element_count']} unexpected"
+    examples, rows = ([], []) if item["success"] or error else _culprits(table, config["kwargs"], found)
     return Outcome(
-        table=table,
+        table=table.name,
         expectation=config["type"],
         column=config["kwargs"].get("column"),
         allowed=allowed,
         observed=_plain(observed),
         met=bool(item["success"]),
-        examples=[_plain(value) for value in found.get("partial_unexpected_list") or []],
+        examples=[_plain(value) for value in examples],
+        rows=[_plain(row) for row in rows],
     )
+
+
+def _culprits(table: Table, kwargs: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[list, list]:
+    """Values that broke an expectation, and the row of each: at most EXAMPLES.
+
+    Great Expectations names rows only where it looks at them one by one. Where it compares a sum, a
+    mean or an extreme with its upper bound, the rows are those of the greatest values.
+    """
+    column = kwargs.get("column")
+    if "partial_unexpected_index_list" in found:
+        rows = [row[table.key] if table.key else row for row in found["partial_unexpected_index_list"]]
+        values = found.get("partial_unexpected_list") or []
+        return list(values[: len(rows)]) + [None] * (len(rows) - len(values)), rows
+    if column not in table.rows or "max_value" not in kwargs or "unexpected_count" in found:
+        return [], []
+    values = table.rows[column]
+    if found.get("observed_value") is None or not found["observed_value"] > kwargs["max_value"]:
+        return [], []
+    worst = values[values > 0].nlargest(EXAMPLES) if values.dtype != bool else values[values][:EXAMPLES]
+    names = table.rows.loc[worst.index, table.key] if table.key else worst.index
+    return worst.tolist(), list(names)
 
 
 def _plain(value: Any) -> Any:

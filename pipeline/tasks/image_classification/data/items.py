@@ -30,10 +30,15 @@ def table(source: str, part: str, pixels: np.ndarray, labels: np.ndarray) -> pa.
             "source": pa.array([source] * n, pa.string()),
             "part": pa.array([part] * n, pa.string()),
             "source_index": np.arange(n),
-            "content": [hashlib.sha256(image.tobytes()).hexdigest()[:16] for image in pixels],
+            "content": [content(image) for image in pixels],
             "label": labels,
         }
     )
+
+
+def content(image: np.ndarray) -> str:
+    """image: uint8 (C, H, W)"""
+    return hashlib.sha256(image.tobytes()).hexdigest()[:16]
 
 
 def concatenate(tables: list[pa.Table]) -> pa.Table:

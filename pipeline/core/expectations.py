@@ -1,6 +1,7 @@
 """Great Expectations without its project folder: tables, their suites, and Data Docs on disk."""
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
 
 EXAMPLES = 5  # rows named when an expectation is broken
+SMALLEST = "expect_column_min_to_be_between"
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def _outcome(table: Table, item: Any) -> Outcome:
     observed = error or found.get("observed_value")
     if "unexpected_count" in found:
         observed = f"{found['unexpected_count']} of {found['element_count']} unexpected"
-    examples, rows = ([], []) if item["success"] or error else _culprits(table, config["kwargs"], found)
+    examples, rows = ([], []) if item["success"] or error else _culprits(table, config, found)
     return Outcome(
         table=table.name,
         expectation=config["type"],
@@ -163,25 +165,29 @@ def _outcome(table: Table, item: Any) -> Outcome:
     )
 
 
-def _culprits(table: Table, kwargs: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[list, list]:
+def _culprits(table: Table, config: Any, found: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
     """Values that broke an expectation, and the row of each: at most EXAMPLES.
 
-    Great Expectations names rows only where it looks at them one by one. Where it compares a sum, a
-    mean or an extreme with its upper bound, the rows are those of the greatest values.
+    Great Expectations names rows only where it looks at them one by one. Where a sum, a mean or an
+    extreme is beyond a bound, these are the rows of the values that lie farthest that way.
     """
-    column = kwargs.get("column")
+    kwargs = config["kwargs"]
     if "partial_unexpected_index_list" in found:
         rows = [row[table.key] if table.key else row for row in found["partial_unexpected_index_list"]]
-        values = found.get("partial_unexpected_list") or []
-        return list(values[: len(rows)]) + [None] * (len(rows) - len(values)), rows
-    if column not in table.rows or "max_value" not in kwargs or "unexpected_count" in found:
+        values = found.get("partial_unexpected_list") or [None] * len(rows)
+        return values, rows
+    observed, column = found.get("observed_value"), kwargs.get("column")
+    if column not in table.rows or not isinstance(observed, int | float):
         return [], []
     values = table.rows[column]
-    if found.get("observed_value") is None or not found["observed_value"] > kwargs["max_value"]:
+    if observed > kwargs.get("max_value", math.inf):
+        worst = values[values > 0].astype(float).nlargest(EXAMPLES)
+    elif config["type"] == SMALLEST and observed < kwargs.get("min_value", -math.inf):
+        worst = values.nsmallest(EXAMPLES)
+    else:
         return [], []
-    worst = values[values > 0].nlargest(EXAMPLES) if values.dtype != bool else values[values][:EXAMPLES]
     names = table.rows.loc[worst.index, table.key] if table.key else worst.index
-    return worst.tolist(), list(names)
+    return values[worst.index].tolist(), list(names)
 
 
 def _plain(value: Any) -> Any:

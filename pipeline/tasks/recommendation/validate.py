@@ -37,8 +37,8 @@ def tables(params: Any, collected: Path, labelled: Path) -> Iterator[Table]:
     del rows
     yield Table("days", by_day, days(limits))
     yield Table("rules", checks.rules(read_json(labelled / "audit.json")), rules(limits))
-    yield Table("products", checks.products(collected), products(limits))
-    yield Table("customers", checks.customers(collected), customers(limits))
+    yield Table("products", checks.products(collected), products(limits), key="product")
+    yield Table("customers", checks.customers(collected), customers(limits), key="customer")
     if checks.has_rows(collected / files.PROMOTIONS):
         yield Table("promotions", checks.promotions(collected), promotions(limits))
     if checks.has_rows(collected / files.CAMPAIGNS):

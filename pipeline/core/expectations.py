@@ -176,7 +176,7 @@ def _culprits(table: Table, config: Any, found: Mapping[str, Any]) -> tuple[list
         rows = [row[table.key] if table.key else row for row in found["partial_unexpected_index_list"]]
         values = found.get("partial_unexpected_list") or [None] * len(rows)
         return values, rows
-    observed, column = found.get("observed_value"), kwargs.get("column")
+    observed, column = _plain(found.get("observed_value")), kwargs.get("column")
     if column not in table.rows or not isinstance(observed, int | float):
         return [], []
     values = table.rows[column]
@@ -191,5 +191,6 @@ def _culprits(table: Table, config: Any, found: Mapping[str, Any]) -> tuple[list
 
 
 def _plain(value: Any) -> Any:
-    """A numpy number as the Python number that JSON can hold."""
-    return value.item() if hasattr(value, "item") else value
+    """A numpy number as the Python number that JSON can hold; what is not a number as None."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -124,7 +124,7 @@ def test_sound_images_meet_all_expectations(images: Images) -> None:
     }
     result = read_json(images.paths.reports / "validation" / "result.json")
     assert result["rows"] == {"labels": TRAIN + TEST, "images": TRAIN + TEST}
-    assert 0 < result["near_duplicates"]["threshold"] < 1
+    assert 0 < result["near_duplicates"]["ratio"] < 1
     assert result["near_duplicates"]["recall"]["interval"][0] > 0.5
 
 

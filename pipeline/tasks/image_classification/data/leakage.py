@@ -1,9 +1,9 @@
 """Does the test part show pictures of the training part again? What is found, and what would be.
 
-The threshold is set on training images, each compared with all others: a share of
-`near_duplicate_false_alarms` of them is called a near duplicate of an unrelated one. So about that share
-of a clean test part is reported, too. Recall is measured by planting edits (data/edits.py) of training
-images: found is whose original is the nearest image, above the threshold.
+The limits (data/near_duplicates.py) are set on training images, each compared with all others: at most a
+share of `near_duplicate_false_alarms` of them passes for a near duplicate of an unrelated one. So up to
+that share of a clean test part is reported, too. Recall is measured by planting edits (data/edits.py) of
+training images: found is whose original is the most alike image, and within the limits.
 
 Writes
     leakage.csv   parts (test-train or test-test), item_id, other_id, correlation; most alike first
@@ -56,8 +56,8 @@ def examine(
     training = pixels[train]
     among = near_duplicates.collection(training)
     drawn = rng.permutation(single)[:CALIBRATED_ON]
-    _, unrelated = near_duplicates.nearest(among, training[drawn], drawn)
-    limit = near_duplicates.threshold(unrelated, limits.near_duplicate_false_alarms)
+    unrelated = near_duplicates.nearest(among, training[drawn], drawn)
+    limit = near_duplicates.calibrated(unrelated, limits.near_duplicate_false_alarms)
     hits = _planted(among, training, single, limit, limits.planted, rng)
     across, within = _across(among, pixels, train, unseen, limit), _within(pixels, unseen, limit)
     _write(folder / "leakage.csv", ids, {"test-train": across, "test-test": within})
@@ -75,7 +75,7 @@ def _planted(
     among: near_duplicates.Collection,
     training: np.ndarray,
     single: np.ndarray,
-    limit: float,
+    limit: near_duplicates.Limits,
     wanted: int,
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
@@ -90,36 +90,40 @@ def _planted(
         originals = order[i * each : (i + 1) * each]
         if not len(originals):
             continue
-        nearest, correlation = near_duplicates.nearest(among, edit(training[originals], rng))
-        hits[name] = (nearest == originals) & (correlation >= limit)
+        likeness = near_duplicates.nearest(among, edit(training[originals], rng))
+        hits[name] = (likeness.row == originals) & limit.passed(likeness)
     return hits
 
 
 def _across(
-    among: near_duplicates.Collection, pixels: np.ndarray, train: np.ndarray, unseen: np.ndarray, limit: float
+    among: near_duplicates.Collection,
+    pixels: np.ndarray,
+    train: np.ndarray,
+    unseen: np.ndarray,
+    limit: near_duplicates.Limits,
 ) -> Pairs:
-    if not len(unseen):
-        return _pairs(unseen, unseen, np.zeros(0, np.float32), limit)
-    nearest, correlation = near_duplicates.nearest(among, pixels[unseen])
-    return _pairs(unseen, train[nearest], correlation, limit)
+    likeness = near_duplicates.nearest(among, pixels[unseen])
+    order = _passed(likeness, limit)
+    return Pairs(unseen[order], train[likeness.row[order]], likeness.correlation[order])
 
 
-def _within(pixels: np.ndarray, rows: np.ndarray, limit: float) -> Pairs:
-    """Each pair once, though each of its images finds the other."""
+def _within(pixels: np.ndarray, rows: np.ndarray, limit: near_duplicates.Limits) -> Pairs:
+    """Each pair once, though each of its images may find the other."""
     if len(rows) < 2:
-        return _pairs(rows[:0], rows[:0], np.zeros(0, np.float32), limit)
-    images = pixels[rows]
-    own = np.arange(len(rows))
-    nearest, correlation = near_duplicates.nearest(near_duplicates.collection(images), images, own)
-    both = np.sort(np.stack([own, nearest]), axis=0)
+        return Pairs(rows[:0], rows[:0], np.zeros(0, np.float32))
+    images, own = pixels[rows], np.arange(len(rows))
+    likeness = near_duplicates.nearest(near_duplicates.collection(images), images, own)
+    order = _passed(likeness, limit)
+    both = np.sort(np.stack([order, likeness.row[order]]), axis=0)
     _, once = np.unique(both, axis=1, return_index=True)
-    return _pairs(rows[both[0, once]], rows[both[1, once]], correlation[once], limit)
+    once.sort()
+    return Pairs(rows[both[0, once]], rows[both[1, once]], likeness.correlation[order[once]])
 
 
-def _pairs(first: np.ndarray, second: np.ndarray, correlation: np.ndarray, limit: float) -> Pairs:
-    alike = np.flatnonzero(correlation >= limit)
-    order = alike[np.argsort(-correlation[alike], kind="stable")]
-    return Pairs(first[order], second[order], correlation[order])
+def _passed(likeness: near_duplicates.Likeness, limit: near_duplicates.Limits) -> np.ndarray:
+    """Places of the near duplicates, the most alike first."""
+    passed = np.flatnonzero(limit.passed(likeness))
+    return np.asarray(passed[np.argsort(-likeness.correlation[passed], kind="stable")])
 
 
 def _findings(
@@ -127,7 +131,7 @@ def _findings(
     across: Pairs,
     within: Pairs,
     unseen: int,
-    limit: float,
+    limit: near_duplicates.Limits,
     calibrated_on: int,
     limits: Validate,
 ) -> Findings:
@@ -139,16 +143,17 @@ def _findings(
         f"{recall:.1%} of planted near duplicates are found",
         metrics={
             "near_duplicate_recall": recall,
-            "near_duplicate_threshold": round(limit, DIGITS),
+            "near_duplicate_correlation": round(limit.correlation, DIGITS),
+            "near_duplicate_ratio": round(limit.ratio, DIGITS),
             "near_duplicate_pairs": len(across.first),
             "near_duplicate_share": share,
             "near_duplicate_pairs_within_test": len(within.first),
         },
         gates=(
             Gate("near_duplicate_recall", recall, "at least", limits.near_duplicate_recall_min, "data",
-                 f"above a correlation of {limit:.4f}, which {limits.near_duplicate_false_alarms:.2%} of "
-                 f"unrelated images reach, too few of {planted:,} planted near duplicates are found; the "
-                 "images are too alike, or validate.near_duplicate_false_alarms is too low.", interval),
+                 f"too few of {planted:,} planted ones are found at {limits.near_duplicate_false_alarms:.2%} "
+                 "false alarms: the images are too alike, or "
+                 "validate.near_duplicate_false_alarms is too low.", interval),
             Gate("near_duplicate_share", share, "at most", limits.near_duplicate_share_max, "data",
                  f"{len(across.first):,} of {unseen:,} test images are near duplicates of training images: "
                  "look at validation/leakage.png, and leave those of leakage.csv out of the training part.",
@@ -156,7 +161,8 @@ def _findings(
         ),
         details={
             "near_duplicates": {
-                "threshold": round(limit, DIGITS),
+                "correlation": round(limit.correlation, DIGITS),
+                "ratio": round(limit.ratio, DIGITS),
                 "false_alarms": limits.near_duplicate_false_alarms,
                 "calibrated_on": calibrated_on,
                 "recall": _share(found, planted),

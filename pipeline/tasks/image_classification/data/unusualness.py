@@ -34,7 +34,7 @@ class Detector:
 
 def fit(pixels: np.ndarray) -> tuple[Detector, np.ndarray]:
     """The detector, and the features of the images it was fitted to. pixels: uint8 (N, C, H, W), N > 0"""
-    some = looks(pixels[:: -(-len(pixels) // FITTED)])
+    some = looks(pixels[:: -(-len(pixels) // FITTED)], centred=False)
     _, vectors = np.linalg.eigh(some.T @ some)
     components = np.ascontiguousarray(vectors[:, : -SHAPES - 1 : -1])
     found = features(pixels, components)
@@ -73,7 +73,7 @@ def features(pixels: np.ndarray, components: np.ndarray) -> np.ndarray:
         said = pixel_code.properties(block)
         for name in LOGARITHMIC:
             said[name] = np.log(said[name] + SMALLEST)
-        look = looks(block)
+        look = looks(block, centred=False)
         shape = look @ components
         left = 1 - np.square(shape).sum(axis=1)
         columns[start : start + IMAGES] = np.column_stack([*said.values(), left, shape])

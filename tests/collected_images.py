@@ -8,7 +8,9 @@ from pipeline.tasks.image_classification.data import items
 from pipeline.tasks.image_classification.data.formats import Images
 
 
-def write(folder: Path, part: str, pixels: np.ndarray, labels: np.ndarray, source: str = "drawn") -> None:
-    """pixels: uint8 (N, C, H, W); labels: int64 (N,)"""
-    with items.writing(folder, pixels.shape[1:]) as writer:
-        writer.add(source, Images(part, pixels, labels))
+def write(folder: Path, parts: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """parts: of each published part, pixels uint8 (N, C, H, W) and labels int64 (N,)"""
+    shape = next(iter(parts.values()))[0].shape[1:]
+    with items.writing(folder, shape) as writer:
+        for part, (pixels, labels) in parts.items():
+            writer.add("drawn", Images(part, pixels, labels))

@@ -57,7 +57,13 @@ def small_parameters(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Pa
     digits["train"]["epochs"] = 12
     digits["forecast"] |= {"train_sizes": [100, 200, 400], "repeats": 1, "draws": 100}
     digits["evaluate"]["draws"] = 100
-    digits["validate"]["doubtful_share_max"] = 0.3
+    # Digits drawn by one hand are too alike to tell a copy from the next one.
+    digits["validate"] |= {
+        "doubtful_share_max": 0.3,
+        "near_duplicate_recall_min": 0.2,
+        "near_duplicate_share_max": 0.2,
+        "outlier_share_max": 0.02,
+    }
     digits["deploy"] |= {"samples": 40, "load_seconds": 1}
     digits["monitor"] |= {"window": 100, "windows": 20, "degraded_windows": 4}
     return content, archive

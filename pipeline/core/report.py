@@ -44,6 +44,8 @@ def render(
 
 LINKS = (
     ("validation/docs/index.html", "Data Docs (Great Expectations)"),
+    ("validation/leakage.csv", "Near duplicates across the parts"),
+    ("validation/outliers.csv", "The most unusual items"),
     ("evaluation/result.json", "Evaluation as JSON"),
     ("monitoring/result.json", "Monitoring as JSON"),
     ("registration.json", "Registration"),
@@ -55,6 +57,7 @@ def _pictures(paths: Paths) -> list[dict[str, Any]]:
     """Every picture of the project's stages, in the lifecycle's order, as data URIs."""
     places = (
         paths.labelled,
+        paths.reports / "validation",
         paths.reports,
         paths.model,
         paths.reports / "evaluation",

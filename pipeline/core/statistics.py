@@ -72,3 +72,19 @@ def clustered_mean(
         means[i] = weight @ sums / (weight @ counts)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(values.mean()), (float(low), float(high))
+
+
+def auroc(usual: np.ndarray, planted: np.ndarray) -> tuple[float, Interval]:
+    """Probability that a planted outlier scores higher than a usual image, and its 95 % interval.
+
+    usual: float (N,); planted: float (M,). Ties count half (Mann and Whitney 1947); the standard error
+    is that of Hanley and McNeil 1982.
+    """
+    order = np.sort(usual)
+    below, to = np.searchsorted(order, planted, "left"), np.searchsorted(order, planted, "right")
+    n, m = len(usual), len(planted)
+    area = float((below + to).sum() / (2 * n * m))
+    of_two_planted, of_two_usual = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = area * (1 - area) + (m - 1) * (of_two_planted - area**2) + (n - 1) * (of_two_usual - area**2)
+    half = Z95 * math.sqrt(max(variance, 0.0) / (n * m))
+    return area, (max(area - half, 0.0), min(area + half, 1.0))

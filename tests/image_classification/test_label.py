@@ -127,7 +127,7 @@ def test_the_audit_is_the_same_twice(
 def paths(tmp_path: Path, drawn: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Paths:
     found = Paths(tmp_path, "digits")
     found.collected.mkdir(parents=True)
-    collected_images.write(found.collected, "train", drawn[0], drawn[2])
+    collected_images.write(found.collected, {"train": (drawn[0], drawn[2])})
     return found
 
 

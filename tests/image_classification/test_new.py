@@ -82,9 +82,10 @@ def test_a_folder_becomes_a_project_whose_data_stages_run(folder: Path) -> None:
         place.mkdir(parents=True)
     assert all(gate.passed for gate in collect.collect(params, paths, paths.collected).gates)
     label.label(params, paths, paths.labelled)
-    tables = validate.tables(params, paths.collected, paths.labelled)
-    outcomes, _ = expectations.check("squares", tables, folder / "validation")
+    examined = validate.validate(params, paths, folder / "validation")
+    outcomes, _ = expectations.check("squares", examined.tables, folder / "validation" / "docs")
     assert [str(outcome) for outcome in outcomes if not outcome.met] == []
+    assert [str(gate) for found in examined.findings for gate in found.gates if not gate.passed] == []
     prepare.prepare(params.prepare, paths.collected, paths.labelled, paths.prepared)
     sizes = read_json(paths.prepared / "sizes.json")
     assert (

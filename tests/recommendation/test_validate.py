@@ -70,11 +70,24 @@ def test_each_fault_breaks_its_expectation_and_no_other(copy: ShopProject) -> No
     edit(copy, "collected/promotions", later)
     copy.section = deepcopy(copy.section)
     copy.section["validate"]["rule_share_max"]["free_goods"] = 0
-    assert {f"{o.table}.{o.column}" for o in copy.validate() if not o.met} == {
+    told = {f"{o.table}.{o.column}": str(o) for o in copy.validate() if not o.met}
+    assert set(told) == {
         *("purchases.quantity", "purchases.value", "purchases.unlisted", "purchases.discount"),
         *("products.product", "products.name", "customers.customer", "rules.free_goods"),
         *("campaigns.repeated", "campaigns.without_start", "coupons.repeated", "promotions.weekday"),
     }
+    for where, words in {
+        "purchases.quantity": "100000.0 in row 0",
+        "purchases.value": "-1.0 in row 1",
+        "purchases.unlisted": "True in row 2",
+        "purchases.discount": "-2.0 in row 3",
+        "products.name": f"None in row {copy.table('collected', 'products')['product'][5]}",
+        "campaigns.without_start": "True in row 0",
+        "coupons.repeated": "True in row",
+        "promotions.weekday": "1 in row",
+        "rules.free_goods": "max_value 0",
+    }.items():
+        assert words in told[where], told[where]
 
 
 def wrong(copy: ShopProject) -> set[str]:

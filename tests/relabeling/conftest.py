@@ -35,7 +35,7 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     pixels[:, 0, 0, 0] = np.arange(len(GIVEN))  # each picture says which item it is
     for folder in (paths.collected, paths.labelled):
         folder.mkdir(parents=True)
-    collected_images.write(paths.collected, "train", pixels, GIVEN)
+    collected_images.write(paths.collected, {"train": (pixels, GIVEN)})
     pq.write_table(
         pa.table({"item_id": [name(i) for i in range(len(GIVEN))], "given": GIVEN}),
         paths.labelled / "labels.parquet",

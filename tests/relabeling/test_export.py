@@ -45,7 +45,7 @@ def test_label_studio_gets_pictures_suggestions_and_a_fitting_config(labels: Lab
 def test_a_picture_in_colour_keeps_its_colours(paths: Paths) -> None:
     pixels = np.zeros((1, 3, 8, 9), dtype=np.uint8)
     pixels[0, :, 2, 5] = (250, 120, 10)
-    collected_images.write(paths.collected, "", pixels, np.array([0]))
+    collected_images.write(paths.collected, {"": (pixels, np.array([0]))})
     shown = Image.open(io.BytesIO(relabel.pictures(paths)("drawn:all:0")))
     assert shown.size == (9, 8) and shown.getpixel((5, 2)) == (250, 120, 10)
 

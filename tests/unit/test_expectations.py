@@ -27,9 +27,32 @@ def test_broken_expectations_are_told_with_column_and_examples(tmp_path: Path) -
     assert rows == {"data": 4}
     assert (label.met, ink.met, mean.met) == (False, False, True)
     assert label.examples == [7] and ink.examples == [0.95]
-    assert "label" in str(label) and "7" in str(label)
+    assert str(label) == (
+        "data.label: expect_column_values_to_be_in_set (value_set [0, 1]), observed 1 of 4 unexpected, "
+        "for instance 7 in row 3"
+    )
     assert mean.observed == pytest.approx(0.3875)
     assert (tmp_path / "docs" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("expectation", "told"),
+    [
+        (gxe.ExpectColumnValuesToBeBetween(column="ink", max_value=0.9), "0.95 in row d"),
+        (gxe.ExpectColumnValuesToNotBeNull(column="note"), "None in row b"),
+        (gxe.ExpectColumnValuesToBeUnique(column="label"), "1 in row b, 1 in row c"),
+        (gxe.ExpectColumnMeanToBeBetween(column="copy", max_value=0.1), "True in row c"),
+        (gxe.ExpectColumnSumToBeBetween(column="copy", max_value=0), "True in row c"),
+        (gxe.ExpectColumnMaxToBeBetween(column="ink", max_value=0.25), "0.95 in row d, 0.3 in row c"),
+        (gxe.ExpectColumnMinToBeBetween(column="ink", min_value=0.15), "0.1 in row a, 0.2 in row b"),
+    ],
+)
+def test_a_broken_expectation_names_the_rows_by_their_key(
+    tmp_path: Path, expectation: gxe.Expectation, told: str
+) -> None:
+    rows = TABLE.assign(id=["a", "b", "c", "d"], note=["x", None, "x", "x"], copy=[False, False, True, False])
+    (outcome,), _ = expectations.check("p", [Table("data", rows, [expectation], "id")], tmp_path / "docs")
+    assert f"for instance {told}" in str(outcome) and not outcome.met
 
 
 def test_a_column_that_is_missing_fails(tmp_path: Path) -> None:

@@ -90,6 +90,16 @@ class Validate(Strict):
     duplicate_share_max: float = Share
     test_overlap_max: int = Field(ge=0)
     doubtful_share_max: float = Share
+    near_duplicate_false_alarms: float = Field(gt=0, lt=1)
+    near_duplicate_recall_min: float = Share
+    near_duplicate_share_max: float = Share
+    outlier_kinds: tuple[Literal["blank", "inverted", "noise", "texture", "scrambled"], ...] = Field(
+        min_length=1
+    )
+    outlier_auroc_min: float = Share
+    outlier_share_max: float = Share
+    planted: int = Count
+    seed: int
 
 
 class Prepare(Strict):

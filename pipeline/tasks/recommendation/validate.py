@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.artifacts import read_json
-from pipeline.core.expectations import Table
+from pipeline.core.expectations import Examination, Table
+from pipeline.core.paths import Paths
 from pipeline.tasks.recommendation.data import checks
 from pipeline.tasks.recommendation.data import tables as files
 from pipeline.tasks.recommendation.parameters import Validate
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
 
 Suite = list["Expectation"]
+
+
+def validate(params: Any, paths: Paths, folder: Path) -> Examination:
+    """Writes nothing into `folder`: what is expected of a shop shows in its tables alone."""
+    return Examination(tables(params, paths.collected, paths.labelled))
 
 
 def tables(params: Any, collected: Path, labelled: Path) -> Iterator[Table]:
@@ -31,8 +37,8 @@ def tables(params: Any, collected: Path, labelled: Path) -> Iterator[Table]:
     del rows
     yield Table("days", by_day, days(limits))
     yield Table("rules", checks.rules(read_json(labelled / "audit.json")), rules(limits))
-    yield Table("products", checks.products(collected), products(limits))
-    yield Table("customers", checks.customers(collected), customers(limits))
+    yield Table("products", checks.products(collected), products(limits), key="product")
+    yield Table("customers", checks.customers(collected), customers(limits), key="customer")
     if checks.has_rows(collected / files.PROMOTIONS):
         yield Table("promotions", checks.promotions(collected), promotions(limits))
     if checks.has_rows(collected / files.CAMPAIGNS):

@@ -52,7 +52,7 @@ class Writer:
             "source_index": np.arange(first, first + n),
             "file": pa.array(images.files or [""] * n, pa.string()),
             "group": pa.array(images.groups or [""] * n, pa.string()),
-            "content": [hashlib.sha256(image.tobytes()).hexdigest()[:16] for image in images.pixels],
+            "content": [content(image) for image in images.pixels],
             "label": images.labels,
         }
         self._tables.append(pa.table(columns))
@@ -62,6 +62,11 @@ class Writer:
     def table(self) -> pa.Table:
         """All rows so far."""
         return pa.concat_tables(self._tables) if self._tables else pa.table({"label": np.zeros(0, np.int64)})
+
+
+def content(image: np.ndarray) -> str:
+    """image: uint8 (C, H, W)"""
+    return hashlib.sha256(image.tobytes()).hexdigest()[:16]
 
 
 @contextmanager

@@ -111,7 +111,7 @@ def image_suite(params: Any) -> list["Expectation"]:
     classes = range(len(collect.classes))
     sources = [source.name for source in collect.sources]
     sizes = {"height": collect.image.height, "width": collect.image.width, "channels": collect.image.channels}
-    allowed = {
+    allowed: dict[str, list[Any]] = {
         "label": list(classes),
         "part": ["train", "test", ""],
         "source": sources,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.gates import Gate
-from pipeline.core.statistics import bootstrap_interval, paired_difference, wilson_interval
+from pipeline.core.statistics import auroc, bootstrap_interval, paired_difference, wilson_interval
 
 
 def test_wilson_interval_against_published_values() -> None:
@@ -55,3 +55,10 @@ def test_a_gate_passes_on_its_bound_and_never_on_nan(rule: str, value: float, pa
     assert gate.passed is passed
     assert gate.as_json()["passed"] is passed
     assert ("FAILS" in str(gate)) is not passed
+
+
+def test_auroc_counts_pairs_and_ties_count_half() -> None:
+    usual, planted = np.array([0.0, 1.0, 2.0, 3.0]), np.array([2.0, 5.0])
+    area, (low, high) = auroc(usual, planted)
+    assert area == (2.5 + 4) / 8 and 0 <= low < area < high <= 1
+    assert auroc(usual, usual + 10) == (1.0, (1.0, 1.0))

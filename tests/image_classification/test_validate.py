@@ -248,7 +248,7 @@ def test_each_violation_stops_the_run_and_is_told_with_row_and_value(
         ("labelled/labels.parquet", lambda t: t.drop_columns(["label"]),
          "data/digits/labelled/labels.parquet: column label is missing, allowed is int64"),
         ("collected/items.parquet",
-         lambda t: t.set_column(5, "label", pa.array(["3"] * t.num_rows)),
+         lambda t: t.set_column(t.column_names.index("label"), "label", pa.array(["3"] * t.num_rows)),
          "data/digits/collected/items.parquet: column label is string, allowed is int64"),
         ("collected/items.parquet", lambda t: t.slice(1),
          "data/digits/collected/images.npy: 700 images, but items.parquet has 699 rows"),

@@ -24,6 +24,7 @@ PIXELS_MAX = 50_000_000  # of one picture
 LEAST_SHARE = 0.8  # of what is there now that a later collection must bring
 MARGIN = 1.25  # over what was met, of bounds that the shipped ones do not allow for
 LEAST_PER_CLASS = 20  # images, to learn from some and to be tested on others
+OUTLIERS = ["blank", "noise"]  # of no subject; what else does not belong, people who know the pictures say
 TEST_SHARE = 0.2
 FEW_IMAGES = 10_000  # fewer need a larger share to choose by
 VAL_SHARE_OF_FEW = 0.15
@@ -77,7 +78,9 @@ def changes(
         ("plan", "min_items_per_class"): math.ceil(met["smallest_class"] * LEAST_SHARE),
         ("collect", "classes"): classes,
         **{("collect", "image", key): value for key, value in image.items()},
-        ("label", "policy"): "The class whose folder a picture was put into.",
+        ("label", "policy", "guidelines"): "The class whose folder a picture was put into.",
+        ("label", "policy", "labelled_by"): "Whoever put the pictures into the folders.",
+        ("validate", "outlier_kinds"): OUTLIERS,
         ("prepare", "test_share"): TEST_SHARE,
         ("prepare", "val_share"): met["val_share"],
         ("prepare", "salt"): section["prepare"]["salt"],
@@ -200,6 +203,8 @@ def _bounds(shipped: Mapping[str, Any], met: Mapping[str, Any]) -> dict[tuple[st
     for (stage, key), value in most.items():
         if value > shipped[stage][key]:
             found[stage, key] = min(1.0, math.ceil(value * MARGIN * 1e4) / 1e4)
+    # How well near duplicates of such pictures are found, the first pass measures.
+    found["validate", "near_duplicate_recall_min"] = 0.0
     if met["few"] and limits["doubtful_share_max"] < DOUBTFUL_SHARE:
         found["validate", "doubtful_share_max"] = DOUBTFUL_SHARE
     return found

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWa
 
 def sections(**changes: Any) -> tuple[Label, Collect]:
     project = yaml.safe_load((ROOT / "params.yaml").read_text())["projects"]["digits"]
-    section = project["label"] | {"draws": 200} | changes
+    section = project["label"] | {"draws": 200, "queue_min": 0} | changes
     section["recipe"]["network"] |= {"stem_channels": 8, "channels": [8, 16]}
     section["recipe"] |= {"epochs": 6, "batch_size": 16, "learning_rate": 0.1, "precision": "float32"}
     return Label.model_validate(section), Collect.model_validate(project["collect"])
@@ -192,6 +192,18 @@ def test_corrections_count_show_what_they_bring_and_are_not_queued_again(
     assert effect["doubtful_after"] < effect["doubtful_before"]
     assert second.metrics["accuracy_after"] == effect["accuracy_after"]
     assert "labels corrected: accuracy out of fold" in second.summary
+
+
+def test_a_short_queue_is_filled_up_with_the_next_worst(paths: Paths) -> None:
+    doubtful = run(paths).metrics["doubtful"]
+    first = [row["item_id"] for row in queue(paths)]
+    assert len(first) == doubtful < 100
+    run(paths, queue_min=100)
+    more = queue(paths)
+    assert len(more) == 100 and [row["item_id"] for row in more[: len(first)]] == first
+    rest = [float(row["score"]) for row in more[len(first) :]]
+    assert rest == sorted(rest)
+    assert run(paths, queue_min=100, queue_max=3).metrics["queued"] == 3
 
 
 def test_a_confirmed_label_is_not_queued_and_nothing_is_trained_twice(

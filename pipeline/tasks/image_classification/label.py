@@ -13,7 +13,7 @@ Writes
                     aum (area under the margin, in logits; NaN where no network was trained on this label);
                     score (of both ranks, in [0, 1]; low is doubtful); doubtful, corrected (bool);
                     quality (of the annotators' consensus, in [0, 1]; NaN where there is none)
-    queue.csv       the doubtful, worst first, for relabeling
+    queue.csv       the doubtful, worst first, then the next worst, for relabeling
     annotators.csv  annotator, items, agreement (with the consensus), quality; only with annotations
     audit.json      the policy, counts, agreement, and what corrections brought
     doubtful.png    the worst of the queue, as pictures
@@ -64,8 +64,7 @@ def label(params: Any, paths: Paths, folder: Path) -> Findings:
     columns = {"item_id": table["item_id"], "given": given}
     columns |= _audited(final, learnt, corrected, judged) | {"corrected": corrected, "quality": quality}
     pq.write_table(pa.table(columns), folder / "labels.parquet")
-    queue = np.argsort(np.where(columns["doubtful"], columns["score"], np.inf), kind="stable")
-    queue = queue[: min(int(columns["doubtful"].sum()), params.label.queue_max)]
+    queue = _queue(columns["doubtful"], columns["score"], corrected, params.label)
     _write_queue(folder, table, pixels, columns, queue, collect.classes)
     if people and agreed:
         consensus.write_annotators(folder / "annotators.csv", people.annotators, agreed)
@@ -127,6 +126,13 @@ def _audited(
         "score": score,
         "doubtful": label_audit.doubtful(labels, judged.probabilities, score, corrected),
     }
+
+
+def _queue(doubtful: np.ndarray, score: np.ndarray, corrected: np.ndarray, params: Label) -> np.ndarray:
+    """int64 (Q,): the doubtful, worst first; then the next worst, where there are fewer than queue_min."""
+    worst = np.lexsort((score, ~doubtful))
+    waiting = worst[~corrected[worst]]
+    return waiting[: min(max(int(doubtful.sum()), params.queue_min), params.queue_max)]
 
 
 def _write_queue(

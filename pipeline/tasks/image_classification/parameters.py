@@ -78,6 +78,7 @@ class Label(Strict):
     annotations: str | None = Field(pattern=r"^labels/[\w.-]+\.(csv|parquet)$")
     folds: int = Field(ge=2)
     recipe: Recipe
+    queue_min: int = Field(ge=0)
     queue_max: int = Count
     draws: int = Field(ge=100)
     seed: int

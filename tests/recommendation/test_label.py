@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 import pytest
 
 from pipeline.core.errors import SourceError
+from pipeline.tasks.recommendation import label
 from pipeline.tasks.recommendation.data import baskets, quantity_audit
+from pipeline.tasks.recommendation.parameters import Timezone
 from tests.recommendation.shop_project import ShopProject
 from tests.recommendation.test_collect import column
 from tests.synthetic_shop import FUEL, SERVICE, Tables
@@ -179,3 +181,16 @@ def test_doubtful_lines_are_queued_worst_first(shop: ShopProject, shop_tables: T
 def test_both_ways_of_counting_days_are_told(prepared_shop: ShopProject) -> None:
     local, recorded = prepared_shop.rule("same_day_baskets")["rows"], "same_day_baskets_by_recorded_time"
     assert local > 0 and prepared_shop.audit[recorded] > 0
+
+
+def test_a_local_time_that_the_clocks_skipped_is_a_time_of_that_day() -> None:
+    """As in data that was recorded by a clock nobody set; Parquet hands seconds back as milliseconds."""
+    skipped, later = datetime(2017, 3, 12, 2, 30), datetime(2017, 3, 12, 9, 0)
+    lines = pa.table(
+        {
+            "time": pa.array([skipped, later], pa.timestamp("ms")),
+            "customer": pa.array(["a", "a"]).dictionary_encode(),
+        }
+    )
+    zone = Timezone(recorded="America/New_York", local="America/New_York")
+    assert label._same_recorded_day(lines, np.array([0, 1]), zone) == 1

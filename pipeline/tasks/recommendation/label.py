@@ -94,7 +94,8 @@ def _ambiguous_types(catalogue: pa.Table) -> int:
 def _same_recorded_day(lines: pa.Table, basket: np.ndarray, zone: Timezone) -> int:
     """As the rule same_day_baskets, but by days of the zone in which the times were recorded."""
     instants = pc.assume_timezone(lines["time"], zone.local, ambiguous="earliest", nonexistent="earliest")
-    recorded = pc.local_timestamp(instants.cast(pa.timestamp("s", zone.recorded)))
+    # A local time that the clocks skipped becomes the last millisecond before: no whole second.
+    recorded = pc.local_timestamp(instants.cast(pa.timestamp("s", zone.recorded), safe=False))
     return baskets.same_day(baskets.codes(lines["customer"]), basket, day_numbers(recorded))
 
 

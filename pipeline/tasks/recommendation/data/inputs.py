@@ -54,9 +54,8 @@ def of_counts(
         found = candidates.trimmed(found)
     places = candidates.places(state.catalogue, counted, found.products)
     names, values = features.compute(state, questions, counted, found, places, retrieval)
-    sequence, ages = _sequence(
-        questions.rows, questions.day, counted.customer.baskets, retrieval.baskets, retrieval.basket_products
-    )
+    place = _place_in_sequence(questions.rows, counted.customer.baskets, retrieval.baskets)
+    sequence, ages = _sequence(questions, place, retrieval.baskets, retrieval.basket_products)
     return Inputs(
         names=names,
         products=found.products,
@@ -64,15 +63,15 @@ def of_counts(
         features=values,
         sequence=sequence,
         ages=ages,
-        held=_held(questions.rows, counted, places, retrieval.baskets),
+        held=_held(place, counted, places, retrieval.baskets),
     )
 
 
 def _sequence(
-    rows: Rows, day: int, baskets: np.ndarray, length: int, width: int
+    questions: Questions, place: np.ndarray, length: int, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    place = _place_in_sequence(rows, baskets, length)
-    newest = place >= 0
+    """place: as from `_place_in_sequence`"""
+    rows, newest = questions.rows, place >= 0
     question, place = rows.question[newest], place[newest]
     basket = question * length + place
     place_in_basket = within(basket)
@@ -80,7 +79,7 @@ def _sequence(
     ages = np.zeros((rows.questions, length), dtype=np.float32)
     fits = place_in_basket < width
     sequence[question[fits], place[fits], place_in_basket[fits]] = rows.product[newest][fits]
-    ages[question, place] = day - rows.day[newest]
+    ages[question, place] = questions.day - rows.day[newest]
     return sequence, ages
 
 
@@ -90,10 +89,12 @@ def _place_in_sequence(rows: Rows, baskets: np.ndarray, length: int) -> np.ndarr
     return length - 1 - lag
 
 
-def _held(rows: Rows, counted: Counts, places: Places, length: int) -> np.ndarray:
-    """As Inputs.held. Counted here once for all epochs: in the network it would be a comparison of every
-    candidate with every product of the sequence."""
-    place = _place_in_sequence(rows, counted.customer.baskets, length)
+def _held(place: np.ndarray, counted: Counts, places: Places, length: int) -> np.ndarray:
+    """As Inputs.held. place: as from `_place_in_sequence`
+
+    Counted here once for all epochs: in the network it would be a comparison of every candidate with every
+    product of the sequence.
+    """
     bits = np.where(place >= 0, np.left_shift(1, np.maximum(place, 0)), 0).astype(np.int32)
     of_product = counted.product.groups.union(bits)
     each = np.arange(length, dtype=np.int32)

@@ -17,7 +17,7 @@ from pipeline.tasks.recommendation.learning.baselines import TIFU_KNN
 from pipeline.tasks.recommendation.parameters import Evaluate
 from tests.imports import ROOT
 
-SCRIPTS = ("stages", "rankers", "scale", "recommend", "label_audit")
+SCRIPTS = ("stages", "rankers", "scale", "recommend", "label_audit", "train")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -34,6 +34,7 @@ def recipe(**changes: object) -> Recipe:
                 "stem_channels": 8,
                 "stem_kernel": 5,
                 "stem_stride": 2,
+                "stem_padding": 2,
                 "channels": [8, 16],
                 "blocks": [1, 1],
                 "strides": [1, 2],

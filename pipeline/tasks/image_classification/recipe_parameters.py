@@ -14,6 +14,7 @@ class ResNet(Strict):
     stem_channels: int = Count
     stem_kernel: int = Field(ge=1, le=11)
     stem_stride: int = Field(ge=1, le=4)
+    stem_padding: int = Field(ge=0, le=5)
     channels: tuple[int, ...] = Field(min_length=1)
     blocks: tuple[int, ...] = Field(min_length=1)
     strides: tuple[int, ...] = Field(min_length=1)

@@ -38,7 +38,7 @@ class ResNet(nn.Module):
         self.register_buffer("offset", -centre / spread)
         width, kernel = params.stem_channels, params.stem_kernel
         self.stem = nn.Sequential(
-            nn.Conv2d(channels, width, kernel, params.stem_stride, kernel // 2, bias=False),
+            nn.Conv2d(channels, width, kernel, params.stem_stride, params.stem_padding, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
         )

@@ -54,7 +54,7 @@ def of_counts(
         found = candidates.trimmed(found)
     places = candidates.places(state.catalogue, counted, found.products)
     names, values = features.compute(state, questions, counted, found, places, retrieval)
-    place = _place_in_sequence(questions.rows, counted.customer.baskets, retrieval.baskets)
+    place = _place_in_sequence(questions.rows, retrieval.baskets)
     sequence, ages = _sequence(questions, place, retrieval.baskets, retrieval.basket_products)
     return Inputs(
         names=names,
@@ -83,10 +83,9 @@ def _sequence(
     return sequence, ages
 
 
-def _place_in_sequence(rows: Rows, baskets: np.ndarray, length: int) -> np.ndarray:
+def _place_in_sequence(rows: Rows, length: int) -> np.ndarray:
     """int64 (N,): of each row's basket, negative where it is older than all of the sequence."""
-    lag = baskets[rows.question].astype(np.int64) - 1 - rows.ordinal
-    return length - 1 - lag
+    return rows.ordinal + (length - rows.baskets)[rows.question]
 
 
 def _held(place: np.ndarray, counted: Counts, places: Places, length: int) -> np.ndarray:
@@ -95,15 +94,19 @@ def _held(place: np.ndarray, counted: Counts, places: Places, length: int) -> np
     Counted here once for all epochs: in the network it would be a comparison of every candidate with every
     product of the sequence.
     """
-    bits = np.where(place >= 0, np.left_shift(1, np.maximum(place, 0)), 0).astype(np.int32)
-    of_product = counted.product.groups.union(bits)
-    each = np.arange(length, dtype=np.int32)
-    of_type = counted.type.groups.sums((of_product[:, None] >> each & 1).astype(np.int16))
-    power = np.int32(1) << each
-    once, twice = ((of_type >= count) @ power for count in (1, 2))
+    newest = place >= 0
+    power = np.int32(1) << np.arange(length, dtype=np.int32)
+    products, types = counted.product.groups, counted.type.groups
+    product, place = products.of_row[newest], place[newest]
+    # A product stands in a basket once: its bits of different baskets add up to all of them.
+    of_product = np.zeros(len(products.keys) + 1, dtype=np.int32)
+    of_product[:-1] = np.bincount(product, power[place], len(products.keys))
+    of_type = np.zeros((len(types.keys) + 1, length), dtype=np.int64)
+    of_type[:-1] = np.bincount(
+        types.of_row[product] * length + place, minlength=len(types.keys) * length
+    ).reshape(-1, length)
     found = np.empty((*places.own.shape, 3), dtype=np.int32)
-    for i, (values, wanted) in enumerate(
-        ((of_product, places.own), (once, places.type), (twice, places.type))
-    ):
-        found[..., i] = np.append(values, np.int32(0))[wanted]
+    found[..., 0] = of_product[places.own]
+    found[..., 1] = ((of_type >= 1) @ power)[places.type]
+    found[..., 2] = ((of_type >= 2) @ power)[places.type]
     return found

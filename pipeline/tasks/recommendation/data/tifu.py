@@ -59,7 +59,7 @@ class Pool:
 
 def weights(rows: Rows) -> np.ndarray:
     """float32 (N,): what each purchase adds to its customer's vector."""
-    baskets = rows.baskets()
+    baskets = rows.baskets
     size = np.maximum(-(-baskets // GROUPS), 1)
     groups = np.maximum(-(-baskets // size), 1)
     lag = baskets[rows.question] - 1 - rows.ordinal

@@ -63,7 +63,7 @@ def of_counts(
         features=values,
         sequence=sequence,
         ages=ages,
-        held=_held(place, counted, places, retrieval.baskets),
+        held=_held(place, counted, found.own, places, retrieval.baskets),
     )
 
 
@@ -88,8 +88,10 @@ def _place_in_sequence(rows: Rows, length: int) -> np.ndarray:
     return rows.ordinal + (length - rows.baskets)[rows.question]
 
 
-def _held(place: np.ndarray, counted: Counts, places: Places, length: int) -> np.ndarray:
-    """As Inputs.held. place: as from `_place_in_sequence`
+def _held(
+    place: np.ndarray, counted: Counts, own: np.ndarray, places: Places, length: int
+) -> np.ndarray:
+    """As Inputs.held. place: as from `_place_in_sequence`; own: as in Candidates
 
     Counted here once for all epochs: in the network it would be a comparison of every candidate with every
     product of the sequence.
@@ -105,8 +107,8 @@ def _held(place: np.ndarray, counted: Counts, places: Places, length: int) -> np
     of_type[:-1] = np.bincount(
         types.of_row[product] * length + place, minlength=len(types.keys) * length
     ).reshape(-1, length)
-    found = np.empty((*places.own.shape, 3), dtype=np.int32)
-    found[..., 0] = of_product[places.own]
+    found = np.empty((*own.shape, 3), dtype=np.int32)
+    found[..., 0] = of_product[own]
     found[..., 1] = ((of_type >= 1) @ power)[places.type]
     found[..., 2] = ((of_type >= 2) @ power)[places.type]
     return found

@@ -73,6 +73,11 @@ class ItemTables:
         }
         return tuple(columns), np.stack(list(columns.values()), axis=1)
 
+    @cached_property
+    def sold_in_store(self) -> np.ndarray:
+        """float32, aligned with store_keys and one more, 0, for what was not sold: what the network is told."""
+        return np.log1p(np.append(self.store_counts, np.float32(0)))
+
 
 def build(parts: Sequence[Purchases], catalogue: Catalogue, day: int) -> ItemTables:
     """parts: splits in the order of time; only purchases before `day` are counted."""

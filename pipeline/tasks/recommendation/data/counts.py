@@ -25,6 +25,7 @@ class Questions:
     customers: int64 (B,) place in the catalogue, -1 unknown; rows: what each has bought
     stores: int64 (B,) where the customer is, -1 to take that of the newest purchase
     basket_question, basket_product: int64 (N,) products in the live baskets, each once a basket
+    nearest: int (B, n) places in the pool of the customers most like each; None where they are still to be found
     """
 
     day: int
@@ -33,6 +34,7 @@ class Questions:
     stores: np.ndarray
     basket_question: np.ndarray
     basket_product: np.ndarray
+    nearest: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.customers)

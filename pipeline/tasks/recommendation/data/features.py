@@ -175,7 +175,9 @@ def _others(
     slot = state.similarity.slots[products]
     ease = candidates.similarity[np.arange(len(slot))[:, None], np.maximum(slot, 0)]
     own = tifu.of_rows(questions.rows, state.products, counts.product.groups)
-    nearest = tifu.nearest(own, questions.customers, state.pool, retrieval.neighbours)
+    nearest = questions.nearest
+    if nearest is None:
+        nearest = tifu.nearest(own, questions.customers, state.pool, retrieval.neighbours)
     theirs = tifu.mean_at(nearest, products, state.pool)
     mine = taken(own.values, candidates.own, 0)
     return {

@@ -9,6 +9,8 @@ Used as a baseline, and both vectors as features of the network.
 """
 
 import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -25,6 +27,7 @@ GROUPS = 12
 GROUP_DECAY = 0.8
 ALPHA = 0.5
 POOL_SEED = 7
+TOGETHER = 128  # customers whose neighbours are looked for at once
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,16 @@ def weights(rows: Rows) -> np.ndarray:
     )  # baskets in the row's group
     found: np.ndarray = (GROUP_DECAY**of / in_group / groups[rows.question]).astype(np.float32)
     return found
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Of each customer, by all that he had bought when the state was built: found once, not by each answer.
+
+    places: uint16 or uint32 (customers + 1, n) in the pool; the last row is of who has bought nothing
+    """
+
+    places: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -135,6 +148,18 @@ def nearest(own: Vectors, customers: np.ndarray, pool: Pool, count: int) -> np.n
     distance[himself, places[himself]] = np.inf
     count = min(count, len(pool.customers) - 1)
     return np.argpartition(distance, count - 1, axis=1)[:, :count]
+
+
+def neighbours_of_all(histories: Histories, products: int, pool: Pool, count: int) -> Neighbours:
+    customers = np.append(np.arange(len(histories.start) - 1), -1)
+
+    def found(start: int) -> np.ndarray:
+        asked = customers[start : start + TOGETHER]
+        near = nearest(of_rows(histories.rows(asked), products), asked, pool, count)
+        return near.astype(np.uint16 if len(pool.customers) <= 1 << 16 else np.uint32)
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return Neighbours(np.concatenate(list(threads.map(found, range(0, len(customers), TOGETHER)))))
 
 
 def _scalar_products(own: Vectors, pool: Pool) -> np.ndarray:

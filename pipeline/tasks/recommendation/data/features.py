@@ -137,11 +137,11 @@ def _named(kind: str, table: np.ndarray, place: np.ndarray) -> Columns:
 
 def _item(state: State, counts: Counts, products: np.ndarray) -> Columns:
     """The product among all customers, its price and promotion."""
-    items = state.items
-    names, table = items.features
-    store = counts.customer.store[:, None]
-    in_store = find(items.store_keys, np.maximum(store, 0) * state.products + products)
-    sold = np.where(store >= 0, items.sold_in_store[in_store], 0)
+    names, table = state.items.features
+    sold = np.zeros(products.shape, dtype=np.float32)
+    for i, store in enumerate(counts.customer.store.tolist()):
+        if store >= 0:
+            sold[i] = state.items.sold_in_store(store, products[i])
     return {**dict(zip(names, table[products].transpose(2, 0, 1), strict=True)), "sold_in_store": sold}
 
 

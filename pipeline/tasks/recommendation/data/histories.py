@@ -72,8 +72,12 @@ class Histories:
         known = customers >= 0
         customer = np.maximum(customers, 0)
         start = self.start[customer]
-        end = (self.start[1:] if ends is None else ends)[customer]
-        places, question = slices(start, np.where(known, end, start))
+        end = np.where(known, (self.start[1:] if ends is None else ends)[customer], start)
+        places: slice | np.ndarray
+        if len(customers) == 1:  # nothing need be copied
+            places, question = slice(int(start[0]), int(end[0])), np.zeros(end[0] - start[0], dtype=np.int64)
+        else:
+            places, question = slices(start, end)
         columns = (self.product, self.day, self.ordinal, self.quantity, self.store)
         return Rows(len(customers), question, *(column[places] for column in columns))
 

@@ -5,10 +5,12 @@ similarity, by what sells in his types, by what sells everywhere, by what goes w
 Products in the live basket are no candidates.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.tasks.recommendation.data.asking import Mode
 from pipeline.tasks.recommendation.data.counts import Counts, KindCounts, Questions
 from pipeline.tasks.recommendation.data.dataset import CODES, Catalogue
 from pipeline.tasks.recommendation.data.grouping import find as find_keys
@@ -78,9 +80,13 @@ def find(state: State, questions: Questions, counts: Counts, retrieval: Retrieva
     return Candidates(found, place, similarity, lift_keys, lifts)
 
 
-def trimmed(found: Candidates) -> Candidates:
-    """The same in the same order, as narrow as the question with the most candidates allows."""
-    question, column = (found.products >= 0).nonzero()
+def trimmed(found: Candidates, modes: Sequence[Mode]) -> Candidates:
+    """Those that each list may hold in the same order, as narrow as the question with the most allows."""
+    there = found.products >= 0
+    for i, mode in enumerate(modes):
+        if mode != "mixed":
+            there[i] &= found.bought[i] == (mode == "replenish")
+    question, column = there.nonzero()
     place = within(question)
     shape = (len(found.products), int(place.max(initial=0)) + 1)
     products, own = np.full(shape, NONE), np.full(shape, -1)

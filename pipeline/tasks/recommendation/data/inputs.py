@@ -1,10 +1,12 @@
 """From questions to the arrays that the network takes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.tasks.recommendation.data import candidates, counts, features
+from pipeline.tasks.recommendation.data.asking import Mode
 from pipeline.tasks.recommendation.data.candidates import Places
 from pipeline.tasks.recommendation.data.counts import Counts, Questions
 from pipeline.tasks.recommendation.data.grouping import within
@@ -43,15 +45,20 @@ def compute(state: State, questions: Questions, retrieval: Retrieval) -> Inputs:
 
 
 def of_counts(
-    state: State, questions: Questions, counted: Counts, retrieval: Retrieval, *, trim: bool = False
+    state: State,
+    questions: Questions,
+    counted: Counts,
+    retrieval: Retrieval,
+    modes: Sequence[Mode] | None = None,
 ) -> Inputs:
     """The same from the questions' counts, where they are at hand already.
 
-    trim: leaves out places that hold no candidate; C is then smaller, and not the same for all questions
+    modes: of the list that each question is asked for; only what it may hold is looked at. C is then smaller,
+    and not the same for all questions. None looks at all candidates
     """
     found = candidates.find(state, questions, counted, retrieval)
-    if trim:
-        found = candidates.trimmed(found)
+    if modes is not None:
+        found = candidates.trimmed(found, modes)
     places = candidates.places(state.catalogue, counted, found.products)
     names, values = features.compute(state, questions, counted, found, places, retrieval)
     place = _place_in_sequence(questions.rows, retrieval.baskets)

@@ -71,13 +71,13 @@ def ranked(
     Lists of what was bought before are never filled with anything else, and end when all of it is in them.
     """
     counted = counts.count(questions, state.catalogue)
-    computed = inputs.of_counts(state, questions, counted, retrieval, trim=True)
+    computed = inputs.of_counts(state, questions, counted, retrieval, [wish.mode for wish in wishes])
     scores = network.scores(computed)
     start = counted.product.question.searchsorted(np.arange(len(questions) + 1))
     found = []
     for i, wish in enumerate(wishes):
         products = computed.products[i]
-        wanted = (products >= 0) & _of_mode(computed.bought[i], wish.mode)
+        wanted = products >= 0
         if len(wish.left_out):
             wanted &= find(np.sort(wish.left_out), products) < 0
         places = wanted.nonzero()[0]
@@ -94,12 +94,6 @@ def ranked(
             listed = _filled(listed, wish, sellers, counted, own, store)
         found.append(listed)
     return found, counted
-
-
-def _of_mode(bought: np.ndarray, mode: Mode) -> np.ndarray:
-    if mode == "mixed":
-        return np.ones_like(bought)
-    return bought if mode == "replenish" else ~bought
 
 
 def _filled(listed: List, wish: Wish, sellers: BestSellers, counted: Counts, own: slice, store: int) -> List:

@@ -16,6 +16,7 @@ from pipeline.tasks.recommendation.data.dataset import CODES, Catalogue
 from pipeline.tasks.recommendation.data.grouping import find as find_keys
 from pipeline.tasks.recommendation.data.grouping import rank_in_group, within
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
+from pipeline.tasks.recommendation.data.sparse_sums import times
 from pipeline.tasks.recommendation.data.state import State
 
 TYPES = 24  # of a customer, looked through for new products
@@ -111,17 +112,14 @@ def _similarity(state: State, counts: Counts, size: int) -> tuple[np.ndarray, np
 
     A sparse product sums in the same order whatever the number of questions; a dense one does not.
     """
-    from scipy.sparse import csr_matrix
-
     own, items = counts.product, len(state.similarity.items)
     slot = state.similarity.slots[own.product]
     known = slot >= 0
     question, slot = own.question[known], slot[known]
     start = question.searchsorted(np.arange(size + 1)).astype(slot.dtype)
-    bought = csr_matrix((np.ones(len(slot), dtype=np.float32), slot, start), shape=(size, items))
     owned = np.zeros((size, items), dtype=bool)
     owned[question, slot] = True
-    return owned, bought @ state.similarity.ease
+    return owned, times(np.ones(len(slot), dtype=np.float32), slot, start, state.similarity.ease)
 
 
 def _repeats(counts: Counts, size: int, wanted: int) -> np.ndarray:

@@ -19,6 +19,7 @@ import numpy as np
 
 from pipeline.tasks.recommendation.data.grouping import Groups, distinct, group
 from pipeline.tasks.recommendation.data.histories import Histories, Rows
+from pipeline.tasks.recommendation.data.sparse_sums import rows_of, times
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -183,10 +184,10 @@ def mean_at(nearest: np.ndarray, wanted: np.ndarray, pool: Pool) -> np.ndarray:
     share[nearest, question] = 1 / max(1, nearest.shape[1])
     within = np.minimum(wanted, by_product.shape[0] - 1)
     if len(nearest) == 1:
-        found = (by_product[within[0]] @ share).T
+        found = times(*rows_of(by_product, within[0]), share).T
     else:  # what many questions want is looked at once
         asked = distinct(within)
-        found = (by_product[asked] @ share)[asked.searchsorted(within), question]
+        found = times(*rows_of(by_product, asked), share)[asked.searchsorted(within), question]
     return np.where(wanted < by_product.shape[0], found, 0)
 
 

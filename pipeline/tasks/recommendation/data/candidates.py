@@ -123,7 +123,7 @@ def _similarity(state: State, counts: Counts, size: int) -> tuple[np.ndarray, np
 
 
 def _repeats(counts: Counts, size: int, wanted: int) -> np.ndarray:
-    """int64 (B, wanted): where the counts of the most promising stand, best first, -1 where there are fewer."""
+    """int64 (B, wanted): places of the most promising in the counts, best first; -1 where there are fewer."""
     own = counts.product
     promise = (
         own.decayed[:, 2]

@@ -25,7 +25,7 @@ class Questions:
     customers: int64 (B,) place in the catalogue, -1 unknown; rows: what each has bought
     stores: int64 (B,) where the customer is, -1 to take that of the newest purchase
     basket_question, basket_product: int64 (N,) products in the live baskets, each once a basket
-    nearest: int (B, n) places in the pool of the customers most like each; None where they are still to be found
+    nearest: int (B, n) places in the pool of the customers most like each; None where that is still to find
     """
 
     day: int

@@ -95,9 +95,7 @@ def _place_in_sequence(rows: Rows, length: int) -> np.ndarray:
     return rows.ordinal + (length - rows.baskets)[rows.question]
 
 
-def _held(
-    place: np.ndarray, counted: Counts, own: np.ndarray, places: Places, length: int
-) -> np.ndarray:
+def _held(place: np.ndarray, counted: Counts, own: np.ndarray, places: Places, length: int) -> np.ndarray:
     """As Inputs.held. place: as from `_place_in_sequence`; own: as in Candidates
 
     Counted here once for all epochs: in the network it would be a comparison of every candidate with every

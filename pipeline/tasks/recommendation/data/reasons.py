@@ -82,7 +82,7 @@ class Reasons:
 
     def _similar(self, products: np.ndarray, habits: np.ndarray) -> np.ndarray:
         """int64 (n,): the product bought before that speaks most for each, -1 where none does."""
-        similarity = self._state.similarity
+        similarity, names = self._state.similarity, self._names
         wanted, slots = similarity.slots[products], similarity.slots[habits]
         habits, slots = habits[slots >= 0], slots[slots >= 0]
         if not len(slots):
@@ -92,8 +92,7 @@ class Reasons:
         found = habits[best]
         # A namesake says nothing, and looks like a mistake.
         namesake = np.array(
-            [self._names[a] == self._names[b] for a, b in zip(found.tolist(), products.tolist(), strict=True)],
-            dtype=bool,
+            [names[a] == names[b] for a, b in zip(found.tolist(), products.tolist(), strict=True)], dtype=bool
         )
         enough = (weights.max(axis=0) >= EASE_MIN) & (wanted >= 0) & ~namesake
         return np.where(enough, found, -1)

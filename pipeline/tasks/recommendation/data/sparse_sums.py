@@ -40,7 +40,5 @@ def times(values: np.ndarray, columns: np.ndarray, start: np.ndarray, dense: np.
     if wide == 1:
         _sparsetools.csr_matvec(rows, inner, start, columns, values, dense.ravel(), found.ravel())
     else:
-        _sparsetools.csr_matvecs(
-            rows, inner, wide, start, columns, values, dense.ravel(), found.ravel()
-        )
+        _sparsetools.csr_matvecs(rows, inner, wide, start, columns, values, dense.ravel(), found.ravel())
     return found

@@ -196,6 +196,19 @@ def test_candidates_are_what_was_bought_and_what_was_not() -> None:
     assert set(found.products[0].tolist()) >= {0, 1, 2, 3, 4, 5}
 
 
+def test_a_list_of_one_kind_looks_at_candidates_of_that_kind_alone() -> None:
+    made = built()
+    questions = asked(made, [0, 0, 0])
+    counted = counts.count(questions, made.catalogue)
+    every = inputs.of_counts(made, questions, counted, RETRIEVAL)
+    found = inputs.of_counts(made, questions, counted, RETRIEVAL, ["replenish", "discover", "mixed"])
+    for i, wanted in enumerate((every.bought[0], ~every.bought[0], every.bought[0] | True)):
+        wanted = wanted & (every.products[0] >= 0)
+        there = found.products[i] >= 0
+        for name in ("products", "bought", "features", "held"):
+            assert np.array_equal(getattr(found, name)[i, there], getattr(every, name)[0, wanted]), name
+
+
 def test_nothing_in_the_live_basket_is_a_candidate() -> None:
     made = built()
     found = inputs.compute(made, asked(made, [0, 0, -1], [[0, 4], [], [0, 4]]), RETRIEVAL)

@@ -1,5 +1,6 @@
 """What customers do while the recommender answers: seen at once, by all threads, counted once."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,6 +44,22 @@ def test_a_purchase_counts_at_once(recommender: Recommender) -> None:
     assert [(found["product_id"], found["quantity"]) for found in newest["items"]] == [(new, 2.0)]
     assert newest["day"] == "2017-12-25"  # the clock stands at the end of the data
     assert replenish.properties["customer_baskets"] == len(before) + 1
+
+
+def test_neighbours_found_beforehand_change_no_answer(package: Path, tmp_path: Path) -> None:
+    """Nor those of who bought something since: his are found anew."""
+    other = tmp_path / "other"
+    shutil.copytree(package, other)
+    shutil.rmtree(other / "state" / "neighbours")
+    recommenders = [Recommender(package), Recommender(other)]
+    asks = [Ask(customer, k=30) for customer in (CUSTOMER, CUSTOMER + 1)] + [Ask("nobody", (1001,), k=30)]
+    before, expected = (recommender.recommend(asks, NOW) for recommender in recommenders)
+    assert before == expected
+    for recommender in recommenders:
+        recommender.add_events([purchase(CUSTOMER, product) for product in (1001, 1002, 1003)])
+    after, expected = (recommender.recommend(asks, NOW) for recommender in recommenders)
+    assert after == expected
+    assert after[0] != before[0]
 
 
 def test_an_unknown_customer_becomes_known_by_what_he_buys(recommender: Recommender) -> None:

@@ -5,14 +5,18 @@ similarity, by what sells in his types, by what sells everywhere, by what goes w
 Products in the live basket are no candidates.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.tasks.recommendation.data.asking import Mode
 from pipeline.tasks.recommendation.data.counts import Counts, KindCounts, Questions
 from pipeline.tasks.recommendation.data.dataset import CODES, Catalogue
-from pipeline.tasks.recommendation.data.grouping import rank_in_group
+from pipeline.tasks.recommendation.data.grouping import find as find_keys
+from pipeline.tasks.recommendation.data.grouping import rank_in_group, within
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
+from pipeline.tasks.recommendation.data.sparse_sums import times
 from pipeline.tasks.recommendation.data.state import State
 
 TYPES = 24  # of a customer, looked through for new products
@@ -21,31 +25,36 @@ NONE = np.int32(-1)
 
 @dataclass(frozen=True)
 class Candidates:
-    """products: int32 (B, C), -1 where there are fewer, each once a question; bought: bool (B, C);
+    """products: int32 (B, C), -1 where there are fewer, each once a question; own: int64 (B, C), where the
+    customer's counts of each stand, -1 where he bought none;
     similarity: float32 (B, M) what the item similarity says of its M items for each question;
     lift_keys, lifts: as from `basket_lifts`"""
 
     products: np.ndarray
-    bought: np.ndarray
+    own: np.ndarray
     similarity: np.ndarray
     lift_keys: np.ndarray
     lifts: np.ndarray
 
+    @property
+    def bought(self) -> np.ndarray:
+        """bool (B, C)"""
+        return self.own >= 0
+
 
 @dataclass(frozen=True)
 class Places:
-    """Where the customer's counts of each candidate, of its type and of its category stand; int64 (B, C),
+    """Where the customer's counts of each candidate's type and of its category stand; int64 (B, C),
     -1 where he bought none, or none is known."""
 
-    own: np.ndarray
     type: np.ndarray
     category: np.ndarray
 
 
 def find(state: State, questions: Questions, counts: Counts, retrieval: Retrieval) -> Candidates:
     size, products = len(questions), state.products
-    own = counts.product
-    live = np.sort(questions.basket_question * products + questions.basket_product)
+    first = np.arange(size)[:, None] * products  # key of each question's first product
+    own = counts.product.groups
 
     owned, similarity = _similarity(state, counts, size)
     lift_keys, lifts = basket_lifts(state, questions)
@@ -53,32 +62,38 @@ def find(state: State, questions: Questions, counts: Counts, retrieval: Retrieva
     new = [
         _similar(state, similarity, owned, retrieval.similar),
         _affine(state, counts, size, retrieval.affine),
-        np.tile(state.items.best_sellers[: retrieval.popular], (size, 1)),
+        state.items.best_sellers[None, : retrieval.popular].repeat(size, axis=0),
         _together(state, lift_keys, lifts, size, retrieval.together),
     ]
     unseen = np.concatenate(new, axis=1)
-    keys = np.arange(size)[:, None] * products + unseen
-    unseen = np.where((unseen >= 0) & (own.groups.find(keys) < 0), unseen, NONE)
-    unseen = np.sort(unseen, axis=1)
+    unseen[(unseen < 0) | (own.find(first + unseen) >= 0)] = NONE
+    unseen.sort(axis=1)
     unseen[:, 1:][unseen[:, 1:] == unseen[:, :-1]] = NONE
-    found = np.concatenate([repeats, unseen], axis=1).astype(np.int32)
-    if len(live):
-        keys = np.arange(size)[:, None] * products + found
-        found = np.where(np.isin(keys, live) & (found >= 0), NONE, found)
-    bought = np.zeros(found.shape, dtype=bool)
-    bought[:, : repeats.shape[1]] = True
-    return Candidates(found, bought & (found >= 0), similarity, lift_keys, lifts)
+    place = np.full((size, repeats.shape[1] + unseen.shape[1]), -1)
+    place[:, : repeats.shape[1]] = repeats
+    found = np.empty(place.shape, dtype=np.int32)
+    found[:, repeats.shape[1] :] = unseen
+    found[:, : repeats.shape[1]] = np.append(counts.product.product, NONE)[repeats]
+    if len(questions.basket_product):
+        live = np.sort(questions.basket_question * products + questions.basket_product)
+        held = (find_keys(live, first + found) >= 0) & (found >= 0)
+        found[held], place[held] = NONE, -1
+    return Candidates(found, place, similarity, lift_keys, lifts)
 
 
-def trimmed(found: Candidates) -> Candidates:
-    """The same in the same order, as narrow as the question with the most candidates allows."""
+def trimmed(found: Candidates, modes: Sequence[Mode]) -> Candidates:
+    """Those that each list may hold in the same order, as narrow as the question with the most allows."""
     there = found.products >= 0
-    order = np.argsort(~there, axis=1, kind="stable")[:, : max(1, int(there.sum(axis=1).max(initial=0)))]
-    return replace(
-        found,
-        products=np.take_along_axis(found.products, order, axis=1),
-        bought=np.take_along_axis(found.bought, order, axis=1),
-    )
+    for i, mode in enumerate(modes):
+        if mode != "mixed":
+            there[i] &= found.bought[i] == (mode == "replenish")
+    question, column = there.nonzero()
+    place = within(question)
+    shape = (len(found.products), int(place.max(initial=0)) + 1)
+    products, own = np.full(shape, NONE), np.full(shape, -1)
+    products[question, place] = found.products[question, column]
+    own[question, place] = found.own[question, column]
+    return Candidates(products, own, found.similarity, found.lift_keys, found.lifts)
 
 
 def places(catalogue: Catalogue, counts: Counts, products: np.ndarray) -> Places:
@@ -89,11 +104,7 @@ def places(catalogue: Catalogue, counts: Counts, products: np.ndarray) -> Places
         kind = catalogue.codes[:, CODES.index(name)][products]
         return np.where(kind > 0, kinds.groups.find(question * kinds.size + kind), -1)
 
-    return Places(
-        own=counts.product.groups.find(question * len(catalogue.product_ids) + products),
-        type=of_kind(counts.type, "type"),
-        category=of_kind(counts.category, "category"),
-    )
+    return Places(type=of_kind(counts.type, "type"), category=of_kind(counts.category, "category"))
 
 
 def _similarity(state: State, counts: Counts, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -101,19 +112,18 @@ def _similarity(state: State, counts: Counts, size: int) -> tuple[np.ndarray, np
 
     A sparse product sums in the same order whatever the number of questions; a dense one does not.
     """
-    from scipy.sparse import csr_matrix
-
     own, items = counts.product, len(state.similarity.items)
     slot = state.similarity.slots[own.product]
-    question, slot = own.question[slot >= 0], slot[slot >= 0]
-    start = np.searchsorted(question, np.arange(size + 1))
-    bought = csr_matrix((np.ones(len(slot), dtype=np.float32), slot, start), shape=(size, items))
+    known = slot >= 0
+    question, slot = own.question[known], slot[known]
+    start = question.searchsorted(np.arange(size + 1)).astype(slot.dtype)
     owned = np.zeros((size, items), dtype=bool)
     owned[question, slot] = True
-    return owned, bought @ state.similarity.ease
+    return owned, times(np.ones(len(slot), dtype=np.float32), slot, start, state.similarity.ease)
 
 
 def _repeats(counts: Counts, size: int, wanted: int) -> np.ndarray:
+    """int64 (B, wanted): places of the most promising in the counts, best first; -1 where there are fewer."""
     own = counts.product
     promise = (
         own.decayed[:, 2]
@@ -124,8 +134,8 @@ def _repeats(counts: Counts, size: int, wanted: int) -> np.ndarray:
     )
     ranks = rank_in_group(own.question, promise)
     best = ranks < wanted
-    found = np.full((size, wanted), NONE)
-    found[own.question[best], ranks[best]] = own.product[best]
+    found = np.full((size, wanted), -1)
+    found[own.question[best], ranks[best]] = best.nonzero()[0]
     return found
 
 
@@ -140,24 +150,24 @@ def _affine(state: State, counts: Counts, size: int, wanted: int) -> np.ndarray:
     kinds = counts.type
     weight = np.where(kinds.kind > 0, kinds.decayed[:, 1], 0)
     ranks = rank_in_group(kinds.question, weight)
-    best = (ranks < TYPES) & (weight > 0)
+    best = ((ranks < TYPES) & (weight > 0)).nonzero()[0]
+    asked, rank = kinds.question[best], ranks[best]
     types = np.zeros((size, TYPES), dtype=np.int64)
     weights = np.zeros((size, TYPES), dtype=np.float32)
-    types[kinds.question[best], ranks[best]] = kinds.kind[best]
-    weights[kinds.question[best], ranks[best]] = weight[best]
+    types[asked, rank], weights[asked, rank] = kinds.kind[best], weight[best]
     found = state.items.top_of_type[types]
-    promise = np.where(found >= 0, weights[:, :, None] * state.items.share_of_type[found], 0)
-    found, promise = found.reshape(size, -1), promise.reshape(size, -1)
-    keys = np.arange(size)[:, None] * state.products + found
-    promise[counts.product.groups.find(keys) >= 0] = 0
+    promise = (weights[:, :, None] * state.items.share_of_type[found]).reshape(size, -1)
+    found, question = found.reshape(size, -1), np.arange(size)[:, None]
+    promise[(found < 0) | (counts.product.groups.find(question * state.products + found) >= 0)] = 0
     best_places = np.argpartition(-promise, wanted, axis=1)[:, :wanted]
-    chosen = np.take_along_axis(found, best_places, axis=1)
-    return np.where(np.take_along_axis(promise, best_places, axis=1) > 0, chosen, NONE)
+    return np.where(promise[question, best_places] > 0, found[question, best_places], NONE)
 
 
 def _together(state: State, keys: np.ndarray, lifts: np.ndarray, size: int, wanted: int) -> np.ndarray:
     """What goes with the live basket. keys, lifts: as from `basket_lifts`."""
     found = np.full((size, wanted), NONE)
+    if not len(keys):
+        return found
     question = keys // state.products
     ranks = rank_in_group(question, lifts)
     best = ranks < wanted

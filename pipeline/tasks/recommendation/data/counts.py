@@ -3,8 +3,8 @@
 Ages are in days before the day of the questions, lags in the customer's baskets since (0 is the newest).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class Questions:
     customers: int64 (B,) place in the catalogue, -1 unknown; rows: what each has bought
     stores: int64 (B,) where the customer is, -1 to take that of the newest purchase
     basket_question, basket_product: int64 (N,) products in the live baskets, each once a basket
+    nearest: int (B, n) places in the pool of the customers most like each; None where that is still to find
     """
 
     day: int
@@ -33,6 +34,7 @@ class Questions:
     stores: np.ndarray
     basket_question: np.ndarray
     basket_product: np.ndarray
+    nearest: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.customers)
@@ -112,7 +114,7 @@ def count(questions: Questions, catalogue: Catalogue) -> Counts:
     lag = customer.baskets[rows.question] - 1 - rows.ordinal
     product = _products(rows, age, lag.astype(np.float32), len(catalogue.product_ids))
     customer.variety[:] = np.bincount(product.question, minlength=rows.questions) / np.maximum(
-        np.bincount(rows.question, minlength=rows.questions), 1
+        rows.lengths, 1
     )
     return Counts(
         customer=customer,
@@ -124,10 +126,9 @@ def count(questions: Questions, catalogue: Catalogue) -> Counts:
 
 def _customers(questions: Questions) -> CustomerCounts:
     rows, size = questions.rows, len(questions)
-    lengths = np.bincount(rows.question, minlength=size)
-    last = np.cumsum(lengths) - 1
+    lengths, last = rows.lengths, rows.ends - 1
     first, bought = last + 1 - lengths, lengths > 0
-    baskets = rows.baskets().astype(np.float32)
+    baskets = rows.baskets.astype(np.float32)
     first_age, last_age = np.zeros(size, np.float32), np.full(size, LONG_AGO, np.float32)
     store = questions.stores.copy()
     if bought.any():
@@ -148,12 +149,13 @@ def _customers(questions: Questions) -> CustomerCounts:
 
 def _products(rows: Rows, age: np.ndarray, lag: np.ndarray, products: int) -> ProductCounts:
     groups = group(rows.question.astype(np.int64) * products + rows.product)
-    columns = np.empty((len(age), 8), dtype=np.float32)
-    columns[:, :4] = _powers(age, lambda ages: np.exp(-ages[:, None] / DECAY_DAYS))
-    columns[:, 4:6] = _powers(lag, lambda lags: DECAY_BASKETS ** lags[:, None])
-    columns[:, 6], columns[:, 7] = rows.quantity, 1
-    sums = groups.sums(columns)
-    repeats = np.maximum(sums[:, 7] - 1, 1)
+    columns = np.empty((7, len(age)), dtype=np.float32)
+    _day_decays(_size(age)).take(age.astype(np.int64), axis=1, out=columns[:4], mode="clip")
+    _basket_decays(_size(lag)).take(lag.astype(np.int64), axis=1, out=columns[4:6], mode="clip")
+    columns[6] = rows.quantity
+    sums = groups.sums(columns.T)
+    count = groups.sizes.astype(np.float32)
+    repeats = np.maximum(count - 1, 1)
     newest, oldest = groups.of_last(age), groups.of_first(age)
     newest_lag, oldest_lag = groups.of_last(lag), groups.of_first(lag)
     gap = (oldest - newest) / repeats
@@ -166,7 +168,7 @@ def _products(rows: Rows, age: np.ndarray, lag: np.ndarray, products: int) -> Pr
         groups=groups,
         question=groups.keys // products,
         product=groups.keys % products,
-        count=sums[:, 7],
+        count=count,
         decayed=sums[:, :4],
         by_basket=sums[:, 4:6],
         age=newest,
@@ -176,24 +178,35 @@ def _products(rows: Rows, age: np.ndarray, lag: np.ndarray, products: int) -> Pr
         gap=gap,
         gap_lag=(oldest_lag - newest_lag) / repeats,
         gap_spread=np.sqrt(np.maximum(squares / repeats - gap**2, 0)),
-        pieces=sums[:, 6] / np.maximum(sums[:, 7], 1),
+        pieces=sums[:, 6] / count,
         last_pieces=groups.of_last(rows.quantity),
     )
 
 
-def _powers(whole: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """function(whole), computed once for each whole number >= 0: there are few of them in many rows."""
-    each = np.arange(whole.max(initial=0) + 1, dtype=np.float32)
-    found: np.ndarray = function(each)[whole.astype(np.int64)]
-    return found
+def _size(whole: np.ndarray) -> int:
+    """Of a table for whole numbers >= 0; a power of two, so that few tables are made."""
+    return 1 << int(whole.max(initial=0)).bit_length()
+
+
+@cache
+def _day_decays(size: int) -> np.ndarray:
+    """float32 (4, size): what a purchase counts by DECAY_DAYS, for each age below `size`."""
+    return np.ascontiguousarray(np.exp(-np.arange(size, dtype=np.float32)[:, None] / DECAY_DAYS).T)
+
+
+@cache
+def _basket_decays(size: int) -> np.ndarray:
+    """float32 (2, size): the same by DECAY_BASKETS, for each lag below `size`."""
+    return np.ascontiguousarray((DECAY_BASKETS ** np.arange(size, dtype=np.float32)[:, None]).T)
 
 
 def _kinds(product: ProductCounts, catalogue: Catalogue, name: str) -> KindCounts:
     """name: one of CODES; a code of 0 is a kind of its own here, of the products without one."""
     codes, size = catalogue.codes[:, CODES.index(name)], len(catalogue.vocabularies[name])
     groups = group(product.question * size + codes[product.product])
-    columns = np.column_stack([product.decayed[:, 1:], product.count, np.ones_like(product.count)])
-    sums = groups.sums(columns)
+    columns = np.empty((4, len(product.count)), dtype=np.float32)
+    columns[:3], columns[3] = product.decayed.T[1:], product.count
+    sums = groups.sums(columns.T)
     return KindCounts(
         size=size,
         groups=groups,
@@ -201,6 +214,6 @@ def _kinds(product: ProductCounts, catalogue: Catalogue, name: str) -> KindCount
         kind=groups.keys % size,
         decayed=sums[:, :3],
         count=sums[:, 3],
-        products=sums[:, 4],
+        products=groups.sizes.astype(np.float32),
         age=groups.least(product.age),
     )

@@ -21,10 +21,15 @@ class Groups:
     last: np.ndarray
 
     @cached_property
+    def sizes(self) -> np.ndarray:
+        """int64 (G,): how many rows there are of each group."""
+        return self.last - self.first + 1
+
+    @cached_property
     def of_row(self) -> np.ndarray:
         """int64 (N,): the group of each row."""
         found = np.empty(len(self.order), dtype=np.int64)
-        found[self.order] = np.repeat(np.arange(len(self.keys)), self.last - self.first + 1)
+        found[self.order] = np.arange(len(self.keys)).repeat(self.sizes)
         return found
 
     def sums(self, values: np.ndarray) -> np.ndarray:
@@ -33,10 +38,11 @@ class Groups:
         groups = len(self.keys)
         if values.ndim == 1:
             return np.bincount(self.of_row, values, groups).astype(values.dtype)
-        found = np.empty((groups, values.shape[1]), dtype=values.dtype)
-        for i in range(values.shape[1]):
-            found[:, i] = np.bincount(self.of_row, values[:, i], groups)
-        return found
+        # Columns lie one after another: each is read and written alone, here and by whoever asks.
+        found = np.empty((values.shape[1], groups), dtype=values.dtype)
+        for column, into in zip(values.T, found, strict=True):
+            into[:] = np.bincount(self.of_row, column, groups)
+        return found.T
 
     def least(self, values: np.ndarray) -> np.ndarray:
         return np.minimum.reduceat(values[self.order], self.first) if len(self.first) else values[:0]
@@ -60,7 +66,9 @@ def group(keys: np.ndarray) -> Groups:
     """keys: int64 (N,), >= 0, in any order."""
     ordered, order = _sorted(keys)
     first = begins(ordered)
-    last = np.append(first[1:], len(keys)) - 1 if len(keys) else first
+    last = np.empty_like(first)
+    np.subtract(first[1:], 1, out=last[:-1])
+    last[-1:] = len(keys) - 1
     return Groups(ordered[first], order, first, last)
 
 
@@ -75,7 +83,7 @@ def begins(values: np.ndarray) -> np.ndarray:
     changes = np.empty(len(values), dtype=bool)
     changes[:1] = True
     np.not_equal(values[1:], values[:-1], out=changes[1:])
-    return np.flatnonzero(changes)
+    return changes.nonzero()[0]
 
 
 def _sorted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -97,22 +105,23 @@ def find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """The place in the rising `keys` of each wanted key, -1 where there is none."""
     if not len(keys):
         return np.full(wanted.shape, -1)
-    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[places] == wanted, places, -1)
+    places = keys.searchsorted(wanted)
+    return np.where(keys.take(places, mode="clip") == wanted, places, -1)
 
 
 def taken(values: np.ndarray, places: np.ndarray, otherwise: float | np.ndarray) -> np.ndarray:
     """float32: values[places], and `otherwise` where the place is -1, which is the end of an array."""
-    last = np.full((1, *values.shape[1:]), otherwise, dtype=np.float32)
-    return np.concatenate([values, last], dtype=np.float32)[places]
+    extended = np.empty((len(values) + 1, *values.shape[1:]), dtype=np.float32)
+    extended[:-1], extended[-1] = values, otherwise
+    return extended[places]
 
 
 def slices(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers of many slices one after another, and which slice each is of; int64 (N,) both."""
     lengths = end - start
-    which = np.repeat(np.arange(len(lengths)), lengths)
-    offsets = np.cumsum(lengths) - lengths
-    return np.arange(len(which)) - np.repeat(offsets - start, lengths), which
+    which = np.arange(len(lengths)).repeat(lengths)
+    offsets = lengths.cumsum() - lengths
+    return np.arange(len(which)) - (offsets - start).repeat(lengths), which
 
 
 def rank_in_group(which: np.ndarray, score: np.ndarray) -> np.ndarray:
@@ -120,14 +129,19 @@ def rank_in_group(which: np.ndarray, score: np.ndarray) -> np.ndarray:
 
     which: int64 (N,) group of each row; equal scores keep their order
     """
-    order = np.lexsort((-score, which))
-    ordered = which[order]
     ranks = np.empty(len(which), dtype=np.int64)
-    ranks[order] = within(ordered)
+    if (which == which[:1]).all():  # one group needs no second key
+        ranks[(-score).argsort(kind="stable")] = np.arange(len(which))
+        return ranks
+    order = np.lexsort((-score, which))
+    ranks[order] = within(which[order])
     return ranks
 
 
 def within(values: np.ndarray) -> np.ndarray:
     """int64 (N,): the place of each value in its run of equal ones, from 0."""
-    first = begins(values)
-    return np.arange(len(values)) - np.repeat(first, np.diff(np.append(first, len(values))))
+    places = np.arange(len(values))
+    first = np.zeros_like(places)  # where the run of each value begins
+    np.multiply(places[1:], values[1:] != values[:-1], out=first[1:])
+    np.maximum.accumulate(first, out=first)
+    return places - first

@@ -8,6 +8,7 @@ quantity                  float32 (N,)
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -30,13 +31,23 @@ class Rows:
     quantity: np.ndarray
     store: np.ndarray
 
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """int64 (questions,): how many rows there are of each."""
+        return np.bincount(self.question, minlength=self.questions)
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """int64 (questions,): where the rows of each end."""
+        return self.lengths.cumsum()
+
+    @cached_property
     def baskets(self) -> np.ndarray:
         """int64 (questions,): how many baskets there are of each."""
-        last = np.cumsum(np.bincount(self.question, minlength=self.questions)) - 1
-        if not len(self.ordinal):
-            return np.zeros(self.questions, dtype=np.int64)
-        there = np.diff(last, prepend=-1) > 0
-        return np.where(there, self.ordinal[np.maximum(last, 0)] + 1, 0).astype(np.int64)
+        found = np.zeros(self.questions, dtype=np.int64)
+        there = self.lengths > 0
+        found[there] = self.ordinal[self.ends[there] - 1] + 1
+        return found
 
 
 @dataclass(frozen=True)
@@ -61,8 +72,12 @@ class Histories:
         known = customers >= 0
         customer = np.maximum(customers, 0)
         start = self.start[customer]
-        end = (self.start[1:] if ends is None else ends)[customer]
-        places, question = slices(start, np.where(known, end, start))
+        end = np.where(known, (self.start[1:] if ends is None else ends)[customer], start)
+        places: slice | np.ndarray
+        if len(customers) == 1:  # nothing need be copied
+            places, question = slice(int(start[0]), int(end[0])), np.zeros(end[0] - start[0], dtype=np.int64)
+        else:
+            places, question = slices(start, end)
         columns = (self.product, self.day, self.ordinal, self.quantity, self.store)
         return Rows(len(customers), question, *(column[places] for column in columns))
 

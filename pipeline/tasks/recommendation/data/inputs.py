@@ -1,10 +1,12 @@
 """From questions to the arrays that the network takes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.tasks.recommendation.data import candidates, counts, features
+from pipeline.tasks.recommendation.data.asking import Mode
 from pipeline.tasks.recommendation.data.candidates import Places
 from pipeline.tasks.recommendation.data.counts import Counts, Questions
 from pipeline.tasks.recommendation.data.grouping import within
@@ -43,18 +45,23 @@ def compute(state: State, questions: Questions, retrieval: Retrieval) -> Inputs:
 
 
 def of_counts(
-    state: State, questions: Questions, counted: Counts, retrieval: Retrieval, *, trim: bool = False
+    state: State,
+    questions: Questions,
+    counted: Counts,
+    retrieval: Retrieval,
+    modes: Sequence[Mode] | None = None,
 ) -> Inputs:
     """The same from the questions' counts, where they are at hand already.
 
-    trim: leaves out places that hold no candidate; C is then smaller, and not the same for all questions
+    modes: of the list that each question is asked for; only what it may hold is looked at. C is then smaller,
+    and not the same for all questions. None looks at all candidates
     """
     found = candidates.find(state, questions, counted, retrieval)
-    if trim:
-        found = candidates.trimmed(found)
+    if modes is not None:
+        found = candidates.trimmed(found, modes)
     places = candidates.places(state.catalogue, counted, found.products)
     names, values = features.compute(state, questions, counted, found, places, retrieval)
-    place = _place_in_sequence(questions.rows, counted.customer.baskets, retrieval.baskets)
+    place = _place_in_sequence(questions.rows, retrieval.baskets)
     sequence, ages = _sequence(questions, place, retrieval.baskets, retrieval.basket_products)
     return Inputs(
         names=names,
@@ -63,7 +70,7 @@ def of_counts(
         features=values,
         sequence=sequence,
         ages=ages,
-        held=_held(place, counted, places, retrieval.baskets),
+        held=_held(place, counted, found.own, places, retrieval.baskets),
     )
 
 
@@ -83,27 +90,30 @@ def _sequence(
     return sequence, ages
 
 
-def _place_in_sequence(rows: Rows, baskets: np.ndarray, length: int) -> np.ndarray:
+def _place_in_sequence(rows: Rows, length: int) -> np.ndarray:
     """int64 (N,): of each row's basket, negative where it is older than all of the sequence."""
-    lag = baskets[rows.question].astype(np.int64) - 1 - rows.ordinal
-    return length - 1 - lag
+    return rows.ordinal + (length - rows.baskets)[rows.question]
 
 
-def _held(place: np.ndarray, counted: Counts, places: Places, length: int) -> np.ndarray:
-    """As Inputs.held. place: as from `_place_in_sequence`
+def _held(place: np.ndarray, counted: Counts, own: np.ndarray, places: Places, length: int) -> np.ndarray:
+    """As Inputs.held. place: as from `_place_in_sequence`; own: as in Candidates
 
     Counted here once for all epochs: in the network it would be a comparison of every candidate with every
     product of the sequence.
     """
-    bits = np.where(place >= 0, np.left_shift(1, np.maximum(place, 0)), 0).astype(np.int32)
-    of_product = counted.product.groups.union(bits)
-    each = np.arange(length, dtype=np.int32)
-    of_type = counted.type.groups.sums((of_product[:, None] >> each & 1).astype(np.int16))
-    power = np.int32(1) << each
-    once, twice = ((of_type >= count) @ power for count in (1, 2))
-    found = np.empty((*places.own.shape, 3), dtype=np.int32)
-    for i, (values, wanted) in enumerate(
-        ((of_product, places.own), (once, places.type), (twice, places.type))
-    ):
-        found[..., i] = np.append(values, np.int32(0))[wanted]
+    newest = place >= 0
+    power = np.int32(1) << np.arange(length, dtype=np.int32)
+    products, types = counted.product.groups, counted.type.groups
+    product, place = products.of_row[newest], place[newest]
+    # A product stands in a basket once: its bits of different baskets add up to all of them.
+    of_product = np.zeros(len(products.keys) + 1, dtype=np.int32)
+    of_product[:-1] = np.bincount(product, power[place], len(products.keys))
+    of_type = np.zeros((len(types.keys) + 1, length), dtype=np.int64)
+    of_type[:-1] = np.bincount(
+        types.of_row[product] * length + place, minlength=len(types.keys) * length
+    ).reshape(-1, length)
+    found = np.empty((*own.shape, 3), dtype=np.int32)
+    found[..., 0] = of_product[own]
+    found[..., 1] = ((of_type >= 1) @ power)[places.type]
+    found[..., 2] = ((of_type >= 2) @ power)[places.type]
     return found

@@ -22,7 +22,7 @@ from functools import cached_property
 import numpy as np
 
 from pipeline.tasks.recommendation.data.dataset import Catalogue, Promotions, Purchases
-from pipeline.tasks.recommendation.data.grouping import group, rank_in_group
+from pipeline.tasks.recommendation.data.grouping import find, group, rank_in_group, taken
 
 POPULARITY_DAYS = (7.0, 28.0, 120.0)
 RECENT = 1  # which of them says what sells now
@@ -72,6 +72,12 @@ class ItemTables:
             "item_gap": np.log1p(np.maximum(self.gap, 0)),
         }
         return tuple(columns), np.stack(list(columns.values()), axis=1)
+
+    def sold_in_store(self, store: int, products: np.ndarray) -> np.ndarray:
+        """float32 (C,): logarithm of one more than a store sold of each product in the last weeks."""
+        first, last = self.store_keys.searchsorted(np.array([store, store + 1]) * len(self.price))
+        keys, counts = self.store_keys[first:last], self.store_counts[first:last]
+        return np.log1p(taken(counts, find(keys, store * len(self.price) + products), 0))
 
 
 def build(parts: Sequence[Purchases], catalogue: Catalogue, day: int) -> ItemTables:

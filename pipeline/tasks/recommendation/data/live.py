@@ -128,8 +128,8 @@ def overlaid(rows: Rows, live: Sequence[Doings], day: int) -> Rows:
     added = [(question, doings) for question, doings in enumerate(live) if len(doings.product)]
     if not added:
         return rows
-    baskets, end = rows.baskets(), np.cumsum(np.bincount(rows.question, minlength=rows.questions))
-    start = np.concatenate([[0], end[:-1]])
+    baskets, end = rows.baskets, rows.ends
+    start = end - rows.lengths
     columns: dict[str, list[np.ndarray]] = {
         name: [getattr(rows, name)] for name in ("question", "product", "day", "ordinal", "quantity", "store")
     }

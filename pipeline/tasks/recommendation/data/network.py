@@ -22,7 +22,8 @@ NO_CANDIDATE = -1e9  # score of what is no candidate
 
 @dataclass(frozen=True)
 class RankingNetwork:
-    """place: int32 (P,) of each product of the catalogue in the network, of one more where it is unknown."""
+    """place: int32 (P + 1,) of each product of the catalogue in the network, of one more where it is unknown;
+    the last is -1, for no product."""
 
     session: "onnxruntime.InferenceSession"
     place: np.ndarray
@@ -33,12 +34,11 @@ class RankingNetwork:
         for start in range(0, len(inputs.products), BATCH):
             given = dict(zip(GIVEN, inputs.given(slice(start, start + BATCH)), strict=True))
             for name in ("products", "sequence"):
-                given[name] = self._places(given[name])
+                given[name] = self.place[given[name]]
             found.append(self.session.run(["scores"], given)[0])
-        return np.where(inputs.products >= 0, np.concatenate(found), np.float32(NO_CANDIDATE))
-
-    def _places(self, products: np.ndarray) -> np.ndarray:
-        return np.where(products >= 0, self.place[products], np.int32(-1))
+        scores: np.ndarray = found[0] if len(found) == 1 else np.concatenate(found)
+        scores[inputs.products < 0] = NO_CANDIDATE
+        return scores
 
 
 def load(package: Path, catalogue: Catalogue, threads: int = 0) -> RankingNetwork:
@@ -64,7 +64,8 @@ def load(package: Path, catalogue: Catalogue, threads: int = 0) -> RankingNetwor
         raise IncompatibleModel(
             f"The network takes {', '.join(taken)}; this code gives {', '.join(GIVEN)}. Train it again."
         )
-    return RankingNetwork(session, _places(np.load(package / KNOWN_PRODUCTS), catalogue.product_ids))
+    place = _places(np.load(package / KNOWN_PRODUCTS), catalogue.product_ids)
+    return RankingNetwork(session, np.append(place, np.int32(-1)))
 
 
 def _places(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ def of_answer(
         "days_since": since,
         "basket_products": float(basket_products),
         "top_score": float(listed.scores[0]) if size else 0.0,
-        "bought_share": float(listed.bought.mean()) if size else 0.0,
-        "popularity": float(np.log10(shares[listed.products] + SHARE_MIN).mean()) if size else 0.0,
+        "bought_share": float(np.count_nonzero(listed.bought) / size) if size else 0.0,
+        "popularity": float(np.log10(shares[listed.products] + SHARE_MIN).sum() / size) if size else 0.0,
         "filled_share": listed.filled / size if size else 0.0,
     }

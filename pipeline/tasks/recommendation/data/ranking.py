@@ -13,6 +13,7 @@ from pipeline.tasks.recommendation.data import counts, inputs
 from pipeline.tasks.recommendation.data.asking import Mode
 from pipeline.tasks.recommendation.data.best_sellers import BestSellers
 from pipeline.tasks.recommendation.data.counts import Counts, Questions
+from pipeline.tasks.recommendation.data.grouping import find
 from pipeline.tasks.recommendation.data.network import RankingNetwork
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import State
@@ -70,17 +71,17 @@ def ranked(
     Lists of what was bought before are never filled with anything else, and end when all of it is in them.
     """
     counted = counts.count(questions, state.catalogue)
-    computed = inputs.of_counts(state, questions, counted, retrieval, trim=True)
+    computed = inputs.of_counts(state, questions, counted, retrieval, [wish.mode for wish in wishes])
     scores = network.scores(computed)
-    start = np.searchsorted(counted.product.question, np.arange(len(questions) + 1))
+    start = counted.product.question.searchsorted(np.arange(len(questions) + 1))
     found = []
     for i, wish in enumerate(wishes):
         products = computed.products[i]
-        wanted = (products >= 0) & _of_mode(computed.bought[i], wish.mode)
+        wanted = products >= 0
         if len(wish.left_out):
-            wanted &= ~np.isin(products, wish.left_out)
-        places = np.flatnonzero(wanted)
-        places = places[np.argsort(-scores[i, places], kind="stable")[: wish.k]]
+            wanted &= find(np.sort(wish.left_out), products) < 0
+        places = wanted.nonzero()[0]
+        places = places[(-scores[i, places]).argsort(kind="stable")[: wish.k]]
         listed = List(
             products[places].astype(np.int64),
             scores[i, places].astype(np.float64),
@@ -93,10 +94,6 @@ def ranked(
             listed = _filled(listed, wish, sellers, counted, own, store)
         found.append(listed)
     return found, counted
-
-
-def _of_mode(bought: np.ndarray, mode: Mode) -> np.ndarray:
-    return {"replenish": bought, "discover": ~bought, "mixed": np.ones_like(bought)}[mode]
 
 
 def _filled(listed: List, wish: Wish, sellers: BestSellers, counted: Counts, own: slice, store: int) -> List:

@@ -25,7 +25,7 @@ class Reasons:
         """One sentence for each product of a list that the network has made."""
         own = counted.product
         places = own.groups.find(question * self._state.products + listed.products)
-        new = np.flatnonzero(places < 0)
+        new = (places < 0).nonzero()[0]
         said = dict(zip(new.tolist(), self._new(listed.products[new], question, questions, own), strict=True))
         bought = places[places >= 0]
         again = zip(
@@ -43,13 +43,13 @@ class Reasons:
         if not len(products):
             return []
         basket = questions.basket_product[questions.basket_question == question]
-        first, last = np.searchsorted(own.question, [question, question + 1])
+        first, last = own.question.searchsorted([question, question + 1])
         partners = self._together(products, basket).tolist()
         similar = self._similar(products, own.product[first:last]).tolist()
         kinds = self._types[products]
         favourite = (self._state.items.top_of_type[kinds] == products[:, None]).any(axis=1) & (kinds > 0)
-        first, last = np.searchsorted(questions.rows.question, [question, question + 1])
-        rows = slice(int(first), int(last))
+        last = int(questions.rows.ends[question])
+        rows = slice(last - int(questions.rows.lengths[question]), last)
         history = _History(self._types[questions.rows.product[rows]], questions.rows.day[rows])
         said = []
         for i, (product, kind) in enumerate(zip(products.tolist(), kinds.tolist(), strict=True)):
@@ -82,7 +82,7 @@ class Reasons:
 
     def _similar(self, products: np.ndarray, habits: np.ndarray) -> np.ndarray:
         """int64 (n,): the product bought before that speaks most for each, -1 where none does."""
-        similarity = self._state.similarity
+        similarity, names = self._state.similarity, self._names
         wanted, slots = similarity.slots[products], similarity.slots[habits]
         habits, slots = habits[slots >= 0], slots[slots >= 0]
         if not len(slots):
@@ -92,7 +92,7 @@ class Reasons:
         found = habits[best]
         # A namesake says nothing, and looks like a mistake.
         namesake = np.array(
-            [self._names[a] == self._names[b] for a, b in zip(found, products, strict=True)], dtype=bool
+            [names[a] == names[b] for a, b in zip(found.tolist(), products.tolist(), strict=True)], dtype=bool
         )
         enough = (weights.max(axis=0) >= EASE_MIN) & (wanted >= 0) & ~namesake
         return np.where(enough, found, -1)
@@ -119,9 +119,10 @@ class _History:
     def every(self, kind: int) -> str:
         """How often a type was bought; nothing where that is no habit."""
         if kind not in self._said:
-            days = np.unique(self._days[self._types == kind])
-            habit = len(days) >= HABIT
-            self._said[kind] = _interval((days[-1] - days[0]) / (len(days) - 1)) if habit else ""
+            days = self._days[self._types == kind]
+            different = 1 + np.count_nonzero(days[1:] != days[:-1])
+            habit = len(days) > 0 and different >= HABIT
+            self._said[kind] = _interval((days[-1] - days[0]) / (different - 1)) if habit else ""
         return self._said[kind]
 
 

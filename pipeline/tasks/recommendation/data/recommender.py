@@ -195,6 +195,7 @@ class Recommender:
             stores=np.array([one.store for one in part], dtype=np.int64),
             basket_question=np.repeat(np.arange(len(part)), [len(one.basket) for one in part]),
             basket_product=np.array([place for one in part for place in one.basket], dtype=np.int64),
+            nearest=self._nearest(part, customers),
         )
         lists, counted = ranking.ranked(
             self._state,
@@ -215,6 +216,12 @@ class Recommender:
             )
             for i, (one, listed) in enumerate(zip(part, lists, strict=True))
         ]
+
+    def _nearest(self, part: Sequence[Resolved], customers: np.ndarray) -> np.ndarray | None:
+        """Who bought something since has other neighbours than those that the state knows."""
+        if self._state.neighbours is None or any(len(one.live.product) for one in part):
+            return None
+        return self._state.neighbours.places[customers]
 
     def _popular(self, one: Resolved) -> Answer:
         listed = ranking.popular(self._sellers, one.store, one.wish)

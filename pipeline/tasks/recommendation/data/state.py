@@ -6,7 +6,7 @@ over it without touching it (recommender.py).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from pipeline.tasks.recommendation.data.histories import Histories
 from pipeline.tasks.recommendation.data.item_similarity import ItemSimilarity
 from pipeline.tasks.recommendation.data.item_tables import ItemTables
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
-from pipeline.tasks.recommendation.data.tifu import Pool
+from pipeline.tasks.recommendation.data.tifu import Neighbours, Pool
 
 FOLDER = "state"
 CATALOGUE = "catalogue"
@@ -37,12 +37,19 @@ PARTS: dict[str, type] = {
     "items": ItemTables,
     "similarity": ItemSimilarity,
     "pool": Pool,
+    "neighbours": Neighbours,
 }
+
+
+MAY_LACK = ("neighbours",)
 
 
 @dataclass(frozen=True)
 class State:
-    """day: local days since 1970-01-01; what happened on it or later is not in here."""
+    """day: local days since 1970-01-01; what happened on it or later is not in here.
+
+    neighbours: None in a state of which too little is asked to look for them beforehand
+    """
 
     day: int
     catalogue: Catalogue
@@ -50,6 +57,7 @@ class State:
     items: ItemTables
     similarity: ItemSimilarity
     pool: Pool
+    neighbours: Neighbours | None = None
 
     @property
     def products(self) -> int:
@@ -91,8 +99,10 @@ def add_to_package(package: Path, prepared: Path) -> None:
     description = model_package.verify(package)
     parts = [read_split(prepared / split) for split in SPLITS]
     catalogue = read_catalogue(prepared / "train" / CATALOGUE)
-    made = build(parts, catalogue, parts[-1].end_day, Retrieval(**description["retrieval"]))
-    write(made, package / FOLDER)
+    retrieval = Retrieval(**description["retrieval"])
+    made = build(parts, catalogue, parts[-1].end_day, retrieval)
+    neighbours = tifu.neighbours_of_all(made.histories, made.products, made.pool, retrieval.neighbours)
+    write(replace(made, neighbours=neighbours), package / FOLDER)
     files = [path for path in (package / FOLDER).rglob("*") if path.is_file()]
     more = [path.relative_to(package).as_posix() for path in files]
     known = [name for name in description["files"] if name not in model_package.REQUIRED]
@@ -104,9 +114,11 @@ def write(state: State, folder: Path) -> None:
     folder.mkdir(parents=True)
     write_catalogue(folder / CATALOGUE, state.catalogue)
     for name, kind in PARTS.items():
+        if (part := getattr(state, name)) is None:
+            continue
         (folder / name).mkdir()
         for field in fields(kind):
-            np.save(folder / name / f"{field.name}.npy", getattr(getattr(state, name), field.name))
+            np.save(folder / name / f"{field.name}.npy", getattr(part, field.name))
     write_json(folder / DESCRIPTION, {"day": state.day})
 
 
@@ -120,5 +132,6 @@ def read(folder: Path) -> State:
             }
         )
         for name, kind in PARTS.items()
+        if name not in MAY_LACK or (folder / name).is_dir()
     }
     return State(read_json(folder / DESCRIPTION)["day"], read_catalogue(folder / CATALOGUE), **parts)

@@ -9,6 +9,8 @@ Used as a baseline, and both vectors as features of the network.
 """
 
 import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,14 +19,16 @@ import numpy as np
 
 from pipeline.tasks.recommendation.data.grouping import Groups, distinct, group
 from pipeline.tasks.recommendation.data.histories import Histories, Rows
+from pipeline.tasks.recommendation.data.sparse_sums import rows_of, times
 
 if TYPE_CHECKING:
-    from scipy.sparse import csc_matrix, csr_matrix
+    from scipy.sparse import csr_matrix
 
 GROUPS = 12
 GROUP_DECAY = 0.8
 ALPHA = 0.5
 POOL_SEED = 7
+TOGETHER = 128  # customers whose neighbours are looked for at once
 
 
 @dataclass(frozen=True)
@@ -49,27 +53,37 @@ class Pool:
         return csr_matrix((self.values, self.products, self.start), shape=shape, copy=False)
 
     @cached_property
-    def columns(self) -> "csc_matrix":
-        """The same by column, made once: turning it costs more than an answer.
+    def by_product(self) -> "csr_matrix":
+        """The same with a row a product, made once: turning it costs more than an answer.
 
         It ends at the last product that anybody of the pool bought.
         """
-        return self.matrix(int(self.products.max(initial=0)) + 1).tocsc()
+        return self.matrix(int(self.products.max(initial=0)) + 1).T.tocsr()
 
 
 def weights(rows: Rows) -> np.ndarray:
     """float32 (N,): what each purchase adds to its customer's vector."""
-    baskets = rows.baskets()
+    baskets = rows.baskets
     size = np.maximum(-(-baskets // GROUPS), 1)
     groups = np.maximum(-(-baskets // size), 1)
-    lag = baskets[rows.question] - 1 - rows.ordinal
-    of = lag // size[rows.question]
-    oldest = of == groups[rows.question] - 1
-    in_group = np.where(
-        oldest, (baskets - (groups - 1) * size)[rows.question], size[rows.question]
-    )  # baskets in the row's group
-    found: np.ndarray = (GROUP_DECAY**of / in_group / groups[rows.question]).astype(np.float32)
+    # What a purchase adds in each group of baskets, the newest first: the oldest may have fewer of them.
+    group = np.arange(GROUPS)
+    oldest = group == groups[:, None] - 1
+    in_group = np.where(oldest, (baskets - (groups - 1) * size)[:, None], size[:, None])
+    adds = (GROUP_DECAY**group / np.maximum(in_group, 1) / groups[:, None]).astype(np.float32)
+    lag = (baskets - 1)[rows.question] - rows.ordinal
+    found: np.ndarray = adds[rows.question, lag // size[rows.question]]
     return found
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Of each customer, by all that he had bought when the state was built: found once, not by each answer.
+
+    places: uint16 or uint32 (customers + 1, n) in the pool; the last row is of who has bought nothing
+    """
+
+    places: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -94,7 +108,7 @@ class Vectors:
 def of_rows(rows: Rows, products: int, groups: Groups | None = None) -> Vectors:
     """groups: of the rows by question * products + product, if they are at hand already"""
     groups = groups or group(rows.question.astype(np.int64) * products + rows.product)
-    start = np.searchsorted(groups.keys, np.arange(rows.questions + 1) * products)
+    start = groups.keys.searchsorted(np.arange(rows.questions + 1) * products)
     return Vectors(groups.sums(weights(rows)), groups.keys % products, start)
 
 
@@ -137,14 +151,26 @@ def nearest(own: Vectors, customers: np.ndarray, pool: Pool, count: int) -> np.n
     return np.argpartition(distance, count - 1, axis=1)[:, :count]
 
 
+def neighbours_of_all(histories: Histories, products: int, pool: Pool, count: int) -> Neighbours:
+    customers = np.append(np.arange(len(histories.start) - 1), -1)
+
+    def found(start: int) -> np.ndarray:
+        asked = customers[start : start + TOGETHER]
+        near = nearest(of_rows(histories.rows(asked), products), asked, pool, count)
+        return near.astype(np.uint16 if len(pool.customers) <= 1 << 16 else np.uint32)
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return Neighbours(np.concatenate(list(threads.map(found, range(0, len(customers), TOGETHER)))))
+
+
 def _scalar_products(own: Vectors, pool: Pool) -> np.ndarray:
     """float32 (B, K): of each question with each customer of the pool."""
-    columns = pool.columns
+    by_product = pool.by_product
     found = np.zeros((len(own), len(pool.customers)), dtype=np.float32)
     for i, (start, end) in enumerate(itertools.pairwise(own.start.tolist())):
         bought = own.products[start:end]
-        known = bought < columns.shape[1]
-        found[i] = columns[:, bought[known]] @ own.values[start:end][known]
+        known = bought < by_product.shape[0]
+        found[i] = by_product[bought[known]].T @ own.values[start:end][known]
     return found
 
 
@@ -153,13 +179,16 @@ def mean_at(nearest: np.ndarray, wanted: np.ndarray, pool: Pool) -> np.ndarray:
 
     nearest: int (B, count) places in the pool; wanted: int (B, C) products
     """
-    columns, question = pool.columns, np.arange(len(nearest))[:, None]
+    by_product, question = pool.by_product, np.arange(len(nearest))[:, None]
     share = np.zeros((len(pool.customers), len(nearest)), dtype=np.float32)
     share[nearest, question] = 1 / max(1, nearest.shape[1])
-    within = np.minimum(wanted, columns.shape[1] - 1)
-    asked = distinct(within)
-    found = (columns[:, asked].T @ share)[np.searchsorted(asked, within), question]
-    return np.where(wanted < columns.shape[1], found, 0)
+    within = np.minimum(wanted, by_product.shape[0] - 1)
+    if len(nearest) == 1:
+        found = times(*rows_of(by_product, within[0]), share).T
+    else:  # what many questions want is looked at once
+        asked = distinct(within)
+        found = times(*rows_of(by_product, asked), share)[asked.searchsorted(within), question]
+    return np.where(wanted < by_product.shape[0], found, 0)
 
 
 def neighbours(own: "csr_matrix", customers: np.ndarray, pool: Pool, count: int) -> "csr_matrix":

@@ -166,7 +166,7 @@ def _batch(
         wanted=np.array([len(basket) for basket in products]),
         wanted_new=np.bincount(new // size, minlength=len(customers)),
         customers=customers,
-        baskets=rows.baskets(),
+        baskets=rows.baskets,
     )
 
 

@@ -7,6 +7,8 @@ Columns of items.parquet
     source_index   int64  the image's place in the published file, or among the sound files, from 0
     file           str    the image's file in the source's folder, "" where one file holds all images
     group          str    images of one group stay on one side of the split; "" for none
+    time           timestamp[ms, UTC]  when it was captured; null where the source says nothing of it
+    labelled_by    str    who said the label; "" where the source says nothing of it: label.policy does
     content        str    SHA-256 of the pixels, first 16 hex digits
     label          int64  index into collect.classes
 images.npy         uint8 (N, C, H, W)
@@ -27,6 +29,16 @@ from pipeline.tasks.image_classification.data.formats import Images
 
 TABLE = "items.parquet"
 PIXELS = "images.npy"
+SCHEMA = pa.schema(
+    {
+        **dict.fromkeys(("item_id", "source", "part"), pa.string()),
+        "source_index": pa.int64(),
+        **dict.fromkeys(("file", "group"), pa.string()),
+        "time": pa.timestamp("ms", "UTC"),
+        **dict.fromkeys(("labelled_by", "content"), pa.string()),
+        "label": pa.int64(),
+    }
+)
 
 
 class Writer:
@@ -47,21 +59,23 @@ class Writer:
             ids = [f"{source}:{part or 'all'}:{i}" for i in range(first, first + n)]
         columns = {
             "item_id": ids,
-            "source": pa.array([source] * n, pa.string()),
-            "part": pa.array([part] * n, pa.string()),
+            "source": [source] * n,
+            "part": [part] * n,
             "source_index": np.arange(first, first + n),
-            "file": pa.array(images.files or [""] * n, pa.string()),
-            "group": pa.array(images.groups or [""] * n, pa.string()),
+            "file": images.files or [""] * n,
+            "group": images.groups or [""] * n,
+            "time": images.times or [None] * n,
+            "labelled_by": images.by or [""] * n,
             "content": [content(image) for image in images.pixels],
             "label": images.labels,
         }
-        self._tables.append(pa.table(columns))
+        self._tables.append(pa.table(columns, SCHEMA))
         self._file.write(np.ascontiguousarray(images.pixels).data)
 
     @property
     def table(self) -> pa.Table:
         """All rows so far."""
-        return pa.concat_tables(self._tables) if self._tables else pa.table({"label": np.zeros(0, np.int64)})
+        return pa.concat_tables(self._tables) if self._tables else SCHEMA.empty_table()
 
 
 def content(image: np.ndarray) -> str:

@@ -86,7 +86,8 @@ def changes(
     ]
     for key in ("timezone", "period"):
         found += [Change(("collect", key, name), value) for name, value in collect[key].items()]
-    found += [Change(("collect", "sources"), sources, block=True)]
+    inbox = {"name": "inbox", "kind": "inbox", "licence": arguments.licence, "table": "events"}
+    found += [Change(("collect", "sources"), [*sources, inbox], block=True)]
     found += [Change(("label", "exclude", key), value) for key, value in exclude.items()]
     found += [Change(("validate", *key), value) for key, value in bounds.items()]
     found += [Change(("prepare", "split", key), value) for key, value in split.items()]

@@ -88,6 +88,8 @@ class Collect(Strict):
         names = [source.name for source in self.sources]
         if len(set(names)) != len(names):
             raise ValueError(f"sources must differ from each other, given {names}")
+        if sum(source.kind == "inbox" for source in self.sources) > 1:
+            raise ValueError("a project has one inbox: one source may be of `kind: inbox`")
         if not any(s.table == "events" and "purchase" in s.found_kinds for s in self.sources):
             raise ValueError("one source at least must be of `table: events` and hold purchases")
         weeks = [s.name for s in self.sources if s.table in ("events", "promotions") and s.columns.week]

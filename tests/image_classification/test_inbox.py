@@ -63,10 +63,7 @@ def test_captures_become_rows_that_say_when_and_by_whom(tmp_path: Path) -> None:
     assert "1 captured pictures wait for a label" in found.summary
     drawn, inbox = json.loads((folder / "provenance.json").read_text())["sources"]
     assert (drawn["captured"], drawn["unlabelled"]) == (None, 0)
-    assert inbox["captured"] == {
-        "min": "2026-03-01T17:30:00+00:00",
-        "max": "2026-03-02T08:00:00.250000+00:00",
-    }
+    assert inbox["captured"] == ["2026-03-01T17:30:00+00:00", "2026-03-02T08:00:00.250000+00:00"]
     assert (inbox["unlabelled"], inbox["licence"], inbox["parts"]) == (1, "own", {"all": 2})
     assert inbox["sha256"] == sha256_of_folder(tmp_path / "data/squares/inbox")
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline import sources
 from pipeline.core import archives
@@ -48,37 +46,36 @@ def collect(params: Any, paths: Paths, folder: Path) -> Findings:
             for images in _images(path, source, collect, folder, faults, waiting):
                 _check(images, source.name, collect)
                 writer.add(source.name, images)
-    table = writer.table
+    rows = writer.rows
     write_faults(folder, faults)
-    counts = np.bincount(table["label"].to_numpy(), minlength=len(collect.classes))
-    per_class = dict(zip(collect.classes, counts.tolist(), strict=True))
+    per_class = {name: writer.labels[label] for label, name in enumerate(collect.classes)}
     _refuse_empty_classes(per_class, faults)
     provenance = [
-        _provenance(source, path, table, writer, waiting[source.name])
+        _provenance(source, path, writer, waiting[source.name])
         for source, path in zip(collect.sources, brought, strict=True)
     ]
     write_json(
         folder / "provenance.json",
-        {"items": table.num_rows, "items_per_class": per_class, "sources": provenance},
+        {"items": rows, "items_per_class": per_class, "sources": provenance},
     )
     smallest = min(per_class, key=lambda name: per_class[name])
     told = f"; {len(faults):,} faulty files are left out" if faults else ""
     told += f"; {waiting.total():,} captured pictures wait for a label" if waiting.total() else ""
     return Findings(
-        summary=f"{table.num_rows:,} items of {len(per_class)} classes from "
+        summary=f"{rows:,} items of {len(per_class)} classes from "
         f"{len(provenance)} source(s){told}",
         metrics={
-            "items": table.num_rows,
+            "items": rows,
             "smallest_class": per_class[smallest],
             "faulty_files": len(faults),
             "unlabelled": waiting.total(),
         },
         gates=(
-            Gate("items", table.num_rows, "at least", plan.min_items, "planning",
+            Gate("items", rows, "at least", plan.min_items, "planning",
                  "collect more data, or plan for less (plan.min_items)."),
             Gate("items_of_smallest_class", per_class[smallest], "at least", plan.min_items_per_class,
                  "planning", f"collect more of class {smallest!r}, or plan for less."),
-            Gate("faulty_files_share", len(faults) / (len(faults) + table.num_rows), "at most",
+            Gate("faulty_files_share", len(faults) / (len(faults) + rows), "at most",
                  plan.faulty_files_share_max, "data",
                  f"mend or remove what data/{paths.project}/collected/{FAULTS} names, or allow more "
                  "(plan.faulty_files_share_max)."),
@@ -157,20 +154,17 @@ def _refuse_empty_classes(per_class: dict[str, int], faults: list[Fault]) -> Non
     )
 
 
-def _provenance(
-    source: Source, path: Path, table: pa.Table, writer: items.Writer, unlabelled: int
-) -> dict[str, Any]:
+def _provenance(source: Source, path: Path, writer: items.Writer, unlabelled: int) -> dict[str, Any]:
     """What params.yaml says of the source, with the checksum found where none was declared.
 
     captured: the first and the last moment of its rows that say one, in UTC; null: none does
     """
     origin = source.model_dump(mode="json", exclude={"idx_md5"})
     parts = {part or "all": n for (name, part), n in writer.counts.items() if name == source.name}
-    times = table.filter(pc.equal(table["source"], source.name))["time"]
-    span = {name: value and value.isoformat() for name, value in pc.min_max(times).as_py().items()}
+    captured = writer.captured.get(source.name)
     return origin | {
         "sha256": source.sha256 or sources.checksum(path),
         "parts": parts,
-        "captured": span if span["min"] else None,
+        "captured": captured and [moment.isoformat() for moment in captured],
         "unlabelled": unlabelled,
     }

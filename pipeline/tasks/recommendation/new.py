@@ -159,6 +159,7 @@ def _look(section: Mapping[str, Any], paths: Paths, folder: Path) -> dict[str, A
         ("duplicate_coupon_share_max",): coupons["repeated"].sum() / max(len(coupons), 1),
         ("unlisted_coupon_share_max",): coupons["unlisted"].sum() / max(len(coupons), 1),
         ("without_outcome_share_max",): audit["without_outcome_share"],
+        ("late_returns_share_max",): audit["late_returns_share"],
         ("doubtful_share_max",): audit["doubtful_share"],
     }
     return {

@@ -109,6 +109,7 @@ class Exclude(Strict):
 class Label(Strict):
     policy: str = Field(min_length=1)
     horizon_days: int = Count
+    maturity_days: int = Field(ge=0)
     exclude: Exclude
     paid_zero_quantity: float = Field(gt=0)
     doubtful_ratio: float = Field(gt=1)
@@ -124,6 +125,7 @@ class RuleShares(Strict):
     without_time: float = Share
     outside_period: float = Share
     returns: float = Share
+    returned: float = Share
     absent_product: float = Share
     excluded_product: float = Share
     without_quantity: float = Share
@@ -153,6 +155,7 @@ class Validate(Strict):
     unlisted_coupon_share_max: float = Share
     unknown_coupon_share_max: float = Share
     without_outcome_share_max: float = Share
+    late_returns_share_max: float = Share
     doubtful_share_max: float = Share
 
 

@@ -3,7 +3,7 @@
 # make check   linting and types
 # make ui      MLflow's pages on what ran
 # make serve   the champion on 127.0.0.1:3000     (PROJECT=digits)
-# make clean   removes what the stages left; keeps downloads, experiments and the registry
+# make clean   removes what the stages left; keeps downloads, inboxes, experiments and the registry
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PROJECT ?= digits
@@ -40,7 +40,7 @@ serve: $(INSTALLED)
 	@fullcycle serve $(PROJECT)
 
 clean:
-	rm -rf data/*/ models/*/ reports/*/
+	rm -rf $(foreach stage,collected labelled prepared,data/*/$(stage)) models/*/ reports/*/
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \

@@ -1,7 +1,7 @@
 """Plan: is the project viable with the goals, data and resources that its charter states?
 
 Reads   nothing but params.yaml and the machine
-Writes  reports/P/plan.json
+Writes  reports/P/plan.json; data/P/inbox, empty, where there is none yet (pipeline/core/inbox.py)
 Params  goals, plan
 """
 
@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from pipeline.core import inbox
 from pipeline.core.artifacts import write_json
 from pipeline.core.gates import Gate
 from pipeline.core.parameters import Plan
@@ -24,6 +25,7 @@ SIDE, REPEATS = 1024, 8
 def run(context: Context) -> Evidence:
     plan: Plan = context.params.plan
     expected = plan.expected
+    inbox.opened(context.paths)
     hook = context.hook()
     needs = estimate(plan, hook)
     measured = machine_gflops()

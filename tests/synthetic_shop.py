@@ -75,6 +75,8 @@ def parameters(retail: dict[str, Any], folder: Path, root: Path) -> dict[str, An
     """The data sections of `retail` for the shop written in `folder`, with paths relative to `root`."""
     section = copy.deepcopy(retail)
     for source in section["collect"]["sources"]:
+        if source["kind"] == "inbox":
+            continue
         path = folder / Path(source.pop("member")).name
         del source["package"], source["version"]
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()

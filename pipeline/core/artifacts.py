@@ -22,10 +22,17 @@ def sha256(path: Path) -> str:
 
 
 def sha256_of_folder(folder: Path) -> str:
-    """One SHA-256 over the names and contents of all files below `folder`, in sorted order."""
+    """One SHA-256 over the names and contents of all files below `folder`, in sorted order.
+
+    Names alone are held in memory; folders that are links are passed over.
+    """
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        line = f"{path.relative_to(folder).as_posix()}\0{sha256(path)}\n"
+    top = os.fspath(folder)
+    files = [os.path.join(place, name) for place, _, names in os.walk(top) for name in names]
+    # In the order of their folders, part by part: no name holds a NUL, which comes before all else.
+    files.sort(key=lambda file: file.replace(os.sep, "\0"))
+    for file in filter(os.path.isfile, files):
+        line = f"{os.path.relpath(file, top)}\0{sha256(Path(file))}\n"
         digest.update(line.encode(errors="surrogateescape"))  # names that are no UTF-8 count by their bytes
     return digest.hexdigest()
 

@@ -102,6 +102,17 @@ class DvcSource(Strict):
     sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class InboxSource(Strict):
+    """data/P/inbox, what production captured; how it lies there is fixed (data/README.md). It may be empty,
+    and it grows, so nothing is pinned."""
+
+    kind: Literal["inbox"]
+
+    @property
+    def sha256(self) -> None:
+        return None
+
+
 class Register(Strict):
     margin: float = Share
     draws: int = Field(ge=100)

@@ -22,6 +22,11 @@ class Paths:
         return self.data / "collected"
 
     @property
+    def inbox(self) -> Path:
+        """What production captured (pipeline/core/inbox.py)."""
+        return self.data / "inbox"
+
+    @property
     def labelled(self) -> Path:
         return self.data / "labelled"
 

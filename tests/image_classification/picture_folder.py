@@ -71,13 +71,13 @@ def table_source(**changed: Any) -> dict[str, Any]:
 
 
 def collected(
-    root: Path, *sources: dict[str, Any], to: str = "collected", channels: int = 3
+    root: Path, *sources: dict[str, Any], to: str = "collected", channels: int = 3, side: int = 16
 ) -> tuple[Path, Findings]:
     """The folder that `collect` writes of the sources below `root`, and what it found."""
     shipped = yaml.safe_load((ROOT / "params.yaml").read_text())["projects"]["digits"]
     declared = {
         "classes": CLASSES,
-        "image": {"height": 16, "width": 16, "channels": channels},
+        "image": {"height": side, "width": side, "channels": channels},
         "sources": sources or (source(),),
     }
     params = SimpleNamespace(

@@ -90,7 +90,7 @@ def test_csv_gives_the_same_tables_as_parquet(shop: ShopProject, shop_tables: Ta
     before = {
         name: shop.table("collected", name) for name in ("events", "products", "customers", "promotions")
     }
-    for source in list(shop.section["collect"]["sources"]):
+    for source in shop.section["collect"]["sources"][:-1]:  # without the inbox
         name = {"redemptions": "coupon_redemptions"}.get(source["name"], source["name"])
         shop.replace(source["name"], shop_tables[name], "csv")
     shop.collect()

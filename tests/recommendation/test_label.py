@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.core.errors import SourceError
 from pipeline.tasks.recommendation import label
-from pipeline.tasks.recommendation.data import baskets, quantity_audit
+from pipeline.tasks.recommendation.data import baskets, quantity_audit, returns
 from pipeline.tasks.recommendation.parameters import Timezone
 from tests.recommendation.shop_project import ShopProject
 from tests.recommendation.test_collect import column
@@ -154,9 +154,50 @@ def test_outcomes_know_what_nobody_can_know_yet() -> None:
         ]
     )
     table = table.sort_by([("time", "ascending"), ("basket", "ascending")])
-    found = baskets.outcomes(table, horizon_days=28, end_day=17167 + 60)
+    found = baskets.outcomes(table, horizon_days=28, maturity_days=0, end_day=17167 + 60)
     assert (found.questions, found.answered, found.unanswered, found.immature) == (7, 2, 4, 1)
     assert (found.simultaneous, found.customers, found.customers_without_outcome) == (1, 4, 2)
+    assert found.customers_too_new == 0
+    # As long as it may still be booked or come back, nobody can say that it did not happen.
+    later = baskets.outcomes(table, horizon_days=28, maturity_days=32, end_day=17167 + 60)
+    assert (later.answered, later.unanswered, later.immature) == (2, 1, 4)
+    assert (later.customers_without_outcome, later.customers_too_new) == (1, 1)
+
+
+def test_a_return_belongs_to_the_latest_purchase_before_it() -> None:
+    day = 24
+    table = lines(
+        [
+            *[(1, 1, "0", 5), (1, 2, str(10 * day), 5), (1, 3, str(12 * day), 5)],  # after 2 days
+            *[(2, 4, "0", 5), (2, 5, str(40 * day), 5)],  # 40 days
+            *[(3, 6, str(day), 6), (3, 7, "0", 6), (3, 8, str(2 * day), 7)],  # not bought before
+            *[(4, 9, "5", 5), (4, 9, "5", 5)],  # in the same moment
+        ]
+    )
+    quantity = np.array([1, 1, -1, 1, -1, 1, -1, -1, -1, 1.0])
+    found = returns.match(column(table, "quantity", pa.array(quantity)), maturity_days=14)
+    assert (found.rule.rows, found.rule.dropped, found.rule.of) == (3, 0, 10)
+    assert (found.matched, found.late, found.unmatched, found.days_max) == (3, 1, 2, 40.0)
+    assert found.as_json()["late_returns_share"] == pytest.approx(1 / 3)
+
+
+def test_purchases_that_came_back_are_counted_and_stay(shop: ShopProject, shop_tables: Tables) -> None:
+    shop.collect()
+    shop.label()
+    before = shop.audit
+    source = shop_tables["transactions"]
+    bought = source.filter(pc.greater(source["sales_value"], 0)).slice(0, 1)
+    back = column(bought, "sales_value", pc.negate(bought["sales_value"]))
+    late = pc.add(bought["transaction_timestamp"], pa.scalar(timedelta(days=5)))
+    shop.replace("transactions", pa.concat_tables([source, column(back, "transaction_timestamp", late)]))
+    shop.collect()
+    shop.label()
+    assert (shop.rule("returned")["rows"], shop.rule("returned")["dropped"]) == (1, 0)
+    assert shop.rule("returns")["dropped"] == 1 and shop.audit["items"] == before["items"]
+    assert (shop.audit["late_returns"], shop.audit["return_days_max"]) == (1, pytest.approx(5))
+    shop.section["label"]["maturity_days"] = 7
+    shop.label()
+    assert (shop.audit["late_returns"], shop.audit["maturity_days"]) == (0, 7)
 
 
 def test_a_quantity_that_the_price_contradicts_is_doubtful() -> None:

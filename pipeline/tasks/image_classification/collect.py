@@ -1,12 +1,16 @@
 """Collecting images: every source read into one table and one array."""
 
+import tempfile
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline import sources
+from pipeline.core import archives
 from pipeline.core.artifacts import write_json
 from pipeline.core.errors import SourceError
 from pipeline.core.findings import Findings
@@ -15,9 +19,16 @@ from pipeline.core.paths import Paths
 from pipeline.tasks.image_classification.data import decoding, formats, items
 from pipeline.tasks.image_classification.data.listing import FAULTS, Fault, write_faults
 from pipeline.tasks.image_classification.parameters import Charter, Collect
-from pipeline.tasks.image_classification.source_parameters import Arrays, Source
+from pipeline.tasks.image_classification.source_parameters import (
+    ArchivedPictures,
+    Arrays,
+    Pictures,
+    Source,
+)
 
+MIB = 1 << 20
 FAULTS_TOLD = 5  # faults that a message names; faults.csv has all
+FOLDERS_TOLD = 20  # of an archive
 
 
 def collect(params: Any, paths: Paths, folder: Path) -> Findings:
@@ -26,42 +37,45 @@ def collect(params: Any, paths: Paths, folder: Path) -> Findings:
     collect: Collect = params.collect
     image = collect.image
     faults: list[Fault] = []
+    waiting: Counter[str] = Counter()  # pictures without a label, by source
     brought = []
     with items.writing(folder, (image.channels, image.height, image.width)) as writer:
         for source in collect.sources:
             path = sources.fetch(source, paths)
             brought.append(path)
-            for images in _images(path, source, collect, faults):
+            for images in _images(path, source, collect, folder, faults, waiting):
                 _check(images, source.name, collect)
                 writer.add(source.name, images)
-    table = writer.table
+    rows = writer.rows
     write_faults(folder, faults)
-    counts = np.bincount(table["label"].to_numpy(), minlength=len(collect.classes))
-    per_class = dict(zip(collect.classes, counts.tolist(), strict=True))
+    per_class = {name: writer.labels[label] for label, name in enumerate(collect.classes)}
     _refuse_empty_classes(per_class, faults)
     provenance = [
-        _provenance(source, path, writer) for source, path in zip(collect.sources, brought, strict=True)
+        _provenance(source, path, writer, waiting[source.name])
+        for source, path in zip(collect.sources, brought, strict=True)
     ]
     write_json(
         folder / "provenance.json",
-        {"items": table.num_rows, "items_per_class": per_class, "sources": provenance},
+        {"items": rows, "items_per_class": per_class, "sources": provenance},
     )
     smallest = min(per_class, key=lambda name: per_class[name])
     told = f"; {len(faults):,} faulty files are left out" if faults else ""
+    told += f"; {waiting.total():,} captured pictures wait for a label" if waiting.total() else ""
     return Findings(
-        summary=f"{table.num_rows:,} items of {len(per_class)} classes from "
+        summary=f"{rows:,} items of {len(per_class)} classes from "
         f"{len(provenance)} source(s){told}",
         metrics={
-            "items": table.num_rows,
+            "items": rows,
             "smallest_class": per_class[smallest],
             "faulty_files": len(faults),
+            "unlabelled": waiting.total(),
         },
         gates=(
-            Gate("items", table.num_rows, "at least", plan.min_items, "planning",
+            Gate("items", rows, "at least", plan.min_items, "planning",
                  "collect more data, or plan for less (plan.min_items)."),
             Gate("items_of_smallest_class", per_class[smallest], "at least", plan.min_items_per_class,
                  "planning", f"collect more of class {smallest!r}, or plan for less."),
-            Gate("faulty_files_share", len(faults) / (len(faults) + table.num_rows), "at most",
+            Gate("faulty_files_share", len(faults) / (len(faults) + rows), "at most",
                  plan.faulty_files_share_max, "data",
                  f"mend or remove what data/{paths.project}/collected/{FAULTS} names, or allow more "
                  "(plan.faulty_files_share_max)."),
@@ -69,13 +83,44 @@ def collect(params: Any, paths: Paths, folder: Path) -> Findings:
     )  # fmt: skip
 
 
-def _images(path: Path, source: Source, params: Collect, faults: list[Fault]) -> Iterator[formats.Images]:
+def _images(
+    path: Path,
+    source: Source,
+    params: Collect,
+    folder: Path,
+    faults: list[Fault],
+    waiting: Counter[str],
+) -> Iterator[formats.Images]:
+    """folder: where an archive may be unpacked for the time being"""
     if isinstance(source, Arrays):
         yield from formats.read(path, source)
-    else:
-        listed = formats.listing(path, source, params.classes)
+        return
+    with _opened(path, source, folder, faults) as root:
+        listed = formats.listing(root, source, params.classes)
         faults += listed.faults
-        yield from decoding.decoded(path, listed, source, params.image, faults)
+        waiting[source.name] += listed.unlabelled
+        yield from decoding.decoded(root, listed, source, params.image, faults)
+
+
+@contextmanager
+def _opened(path: Path, source: Pictures, folder: Path, faults: list[Fault]) -> Iterator[Path]:
+    """The folder of pictures; of an archive one that lasts as long as it is read."""
+    if not isinstance(source, ArchivedPictures):
+        yield path
+        return
+    declared = source.archive
+    bounds = archives.Bounds(int(declared.member_mib_max * MIB), int(declared.total_mib_max * MIB))
+    with tempfile.TemporaryDirectory(dir=folder, prefix="unpacked-") as unpacked:
+        refused = archives.unpack(path, Path(unpacked), bounds)
+        faults += [Fault(one.name, one.why, source.name) for one in refused]
+        root = Path(unpacked) / (declared.within or "")
+        if not root.is_dir():
+            there = ", ".join(sorted(p.name for p in Path(unpacked).iterdir())[:FOLDERS_TOLD])
+            raise SourceError(
+                f"{path}: has no folder {declared.within!r} inside; at its top there are "
+                f"{there or 'no files'}. Correct archive.within of {source.name} in params.yaml."
+            )
+        yield root
 
 
 def _check(part: formats.Images, source: str, params: Collect) -> None:
@@ -109,8 +154,17 @@ def _refuse_empty_classes(per_class: dict[str, int], faults: list[Fault]) -> Non
     )
 
 
-def _provenance(source: Source, path: Path, writer: items.Writer) -> dict[str, Any]:
-    """What params.yaml says of the source, with the checksum found where none was declared."""
+def _provenance(source: Source, path: Path, writer: items.Writer, unlabelled: int) -> dict[str, Any]:
+    """What params.yaml says of the source, with the checksum found where none was declared.
+
+    captured: the first and the last moment of its rows that say one, in UTC; null: none does
+    """
     origin = source.model_dump(mode="json", exclude={"idx_md5"})
     parts = {part or "all": n for (name, part), n in writer.counts.items() if name == source.name}
-    return origin | {"sha256": source.sha256 or sources.checksum(path), "parts": parts}
+    captured = writer.captured.get(source.name)
+    return origin | {
+        "sha256": source.sha256 or sources.checksum(path),
+        "parts": parts,
+        "captured": captured and [moment.isoformat() for moment in captured],
+        "unlabelled": unlabelled,
+    }

@@ -102,7 +102,8 @@ def changes(
         *(f"Left out: {fault}" for fault in met["faults"]),
     ]
     changed = [Change(key, value) for key, value in found.items()]
-    blocks = [Change(("plan", "risks"), RISKS, True), Change(("collect", "sources"), [source], True)]
+    inbox = {"name": "inbox", "kind": "inbox", "licence": arguments.licence, "pixels_max": PIXELS_MAX}
+    blocks = [Change(("plan", "risks"), RISKS, True), Change(("collect", "sources"), [source, inbox], True)]
     return changed + blocks, told
 
 

@@ -59,6 +59,8 @@ class Collect(Strict):
         for what, values in (("classes", self.classes), ("sources", [s.name for s in self.sources])):
             if len(set(values)) != len(values):
                 raise ValueError(f"{what} must differ from each other, given {list(values)}")
+        if sum(source.kind == "inbox" for source in self.sources) > 1:
+            raise ValueError("a project has one inbox: one source may be of `kind: inbox`")
         return self
 
 

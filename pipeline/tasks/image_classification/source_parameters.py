@@ -1,10 +1,18 @@
 """What params.yaml says of a source of images: how it is brought, and how it is read."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.core.parameters import DvcSource, FileSource, FolderSource, PypiSource, Strict, UrlSource
+from pipeline.core.parameters import (
+    DvcSource,
+    FileSource,
+    FolderSource,
+    InboxSource,
+    PypiSource,
+    Strict,
+    UrlSource,
+)
 
 
 class Reading(Strict):
@@ -22,7 +30,7 @@ class Arrays(Reading):
 
 
 class Pictures(Reading):
-    """A folder of PNG and JPEG files of any size.
+    """A folder of PNG and JPEG files of any size, or an archive of one.
 
     pixels_max: of one file; more is refused before it is decoded. Below the size at which Pillow itself
     takes a file for a decompression bomb.
@@ -55,6 +63,22 @@ class LabelTable(Pictures):
     columns: LabelColumns
 
 
+class Archive(Strict):
+    """How a zip or tar of pictures is unpacked (pipeline/core/archives.py). within: folder inside of it that
+    stands for the source's folder, null: its top. member_mib_max, total_mib_max: MiB unpacked, of one file
+    (more is left out and named) and of all (more is not used); each file counts 4 KiB at least."""
+
+    within: str | None = Field(pattern=r"^[^/\\.][^/\\]*(/[^/\\.][^/\\]*)*$")
+    member_mib_max: float = Field(gt=0)
+    total_mib_max: float = Field(gt=0)
+
+
+class ArchivedPictures(Strict):
+    """The pictures stand in one file."""
+
+    archive: Archive
+
+
 class PypiImages(Arrays, PypiSource):
     pass
 
@@ -64,6 +88,30 @@ class FileImages(Arrays, FileSource):
 
 
 class UrlImages(Arrays, UrlSource):
+    pass
+
+
+class PypiOfClasses(ArchivedPictures, ClassFolders, PypiSource):
+    pass
+
+
+class PypiWithTable(ArchivedPictures, LabelTable, PypiSource):
+    pass
+
+
+class FileOfClasses(ArchivedPictures, ClassFolders, FileSource):
+    pass
+
+
+class FileWithTable(ArchivedPictures, LabelTable, FileSource):
+    pass
+
+
+class UrlOfClasses(ArchivedPictures, ClassFolders, UrlSource):
+    pass
+
+
+class UrlWithTable(ArchivedPictures, LabelTable, UrlSource):
     pass
 
 
@@ -83,8 +131,16 @@ class DvcWithTable(LabelTable, DvcSource):
     pass
 
 
+class InboxImages(Pictures, InboxSource):
+    format: ClassVar[str] = "captures"
+
+
+PypiPictures = Annotated[PypiImages | PypiOfClasses | PypiWithTable, Field(discriminator="format")]
+FilePictures = Annotated[FileImages | FileOfClasses | FileWithTable, Field(discriminator="format")]
+UrlPictures = Annotated[UrlImages | UrlOfClasses | UrlWithTable, Field(discriminator="format")]
 FolderImages = Annotated[FolderOfClasses | FolderWithTable, Field(discriminator="format")]
 DvcImages = Annotated[DvcOfClasses | DvcWithTable, Field(discriminator="format")]
 Source = Annotated[
-    PypiImages | FileImages | UrlImages | FolderImages | DvcImages, Field(discriminator="kind")
+    PypiPictures | FilePictures | UrlPictures | FolderImages | DvcImages | InboxImages,
+    Field(discriminator="kind"),
 ]

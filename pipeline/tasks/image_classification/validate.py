@@ -111,7 +111,7 @@ def label_suite() -> list["Expectation"]:
 
 
 def image_suite(params: Any) -> list["Expectation"]:
-    """Images have no time in this table, so nothing is expected of their age."""
+    """Captured images alone have a time in this table, so nothing is expected of their age."""
     import great_expectations.expectations as gxe
 
     plan, collect, limits = params.plan, params.collect, params.validate

@@ -2,7 +2,8 @@
 
 Cleaning decides which lines count (data/cleaning.py); the label itself follows from time alone, so
 the audit asks what could be wrong with it: baskets of one moment, questions whose horizon goes beyond
-the data, customers who never came back, and quantities that the price contradicts.
+the data, customers who never came back, purchases that came back (data/returns.py), and quantities that the
+price contradicts.
 
 Writes
     purchases.parquet, products.parquet  what counts (data/tables.py)
@@ -23,7 +24,7 @@ import pyarrow.parquet as pq
 from pipeline.core.artifacts import write_json
 from pipeline.core.findings import Findings
 from pipeline.core.paths import Paths
-from pipeline.tasks.recommendation.data import baskets, cleaning, quantity_audit, tables
+from pipeline.tasks.recommendation.data import baskets, cleaning, quantity_audit, returns, tables
 from pipeline.tasks.recommendation.data.cleaning import Lines, Rule
 from pipeline.tasks.recommendation.data.columns import day_numbers
 from pipeline.tasks.recommendation.data.conversion import EPOCH
@@ -40,17 +41,20 @@ def label(params: Any, paths: Paths, folder: Path) -> Findings:
     table = complete.table.filter(pa.array(complete.kept))
     basket, basket_rules = baskets.number(table)
     recorded = _same_recorded_day(table, basket, collect.timezone)
+    came_back = returns.match(table, label.maturity_days)
     lines = Lines(table)
     cleaning.clean(lines, catalogue, no_goods, label)
     purchases, hours_max, repeated = baskets.summed(
         lines.table.filter(pa.array(lines.kept)), basket[lines.kept]
     )
-    known = baskets.outcomes(purchases, label.horizon_days, (collect.period.end - EPOCH).days)
+    known = baskets.outcomes(
+        purchases, label.horizon_days, label.maturity_days, (collect.period.end - EPOCH).days
+    )
     doubtful, queued = _queue(purchases, label, folder / "queue.csv")
     tables.write(folder / tables.PURCHASES, purchases.schema, [purchases])
     goods = catalogue.filter(pa.array(~no_goods))
     tables.write(folder / tables.PRODUCTS, goods.schema, [goods])
-    rules = [*complete.rules, *lines.rules, *basket_rules, repeated]
+    rules = [*complete.rules, *lines.rules, came_back.rule, *basket_rules, repeated]
     audit = {
         "items": purchases.num_rows,
         "lines": complete.table.num_rows,
@@ -62,8 +66,11 @@ def label(params: Any, paths: Paths, folder: Path) -> Findings:
         "same_day_baskets_by_recorded_time": recorded,
         "basket_hours_max": hours_max,
         **asdict(known),
-        "without_outcome_share": known.customers_without_outcome / max(known.customers, 1),
+        "without_outcome_share": known.customers_without_outcome
+        / max(known.customers - known.customers_too_new, 1),
+        **came_back.as_json(),
         "horizon_days": label.horizon_days,
+        "maturity_days": label.maturity_days,
         "policy": label.policy,
         "rules": [rule.as_json() for rule in rules],
     }
@@ -127,7 +134,16 @@ def _queue(purchases: pa.Table, label: Label, path: Path) -> tuple[int, int]:
 
 def _findings(audit: dict[str, Any], rules: list[Rule]) -> Findings:
     dropped = sum(rule.dropped for rule in rules)
-    names = ("items", "doubtful", "doubtful_share", "queued", "questions", "answered", "immature")
+    names = (
+        "items",
+        "doubtful",
+        "doubtful_share",
+        "queued",
+        "questions",
+        "answered",
+        "immature",
+        "late_returns",
+    )
     return Findings(
         summary=f"{audit['items']:,} of {audit['lines']:,} purchase lines count, {dropped:,} dropped by "
         f"rules; {audit['answered']:,} baskets are followed by another within {audit['horizon_days']} days; "

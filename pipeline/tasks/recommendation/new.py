@@ -86,7 +86,8 @@ def changes(
     ]
     for key in ("timezone", "period"):
         found += [Change(("collect", key, name), value) for name, value in collect[key].items()]
-    found += [Change(("collect", "sources"), sources, block=True)]
+    inbox = {"name": "inbox", "kind": "inbox", "licence": arguments.licence, "table": "events"}
+    found += [Change(("collect", "sources"), [*sources, inbox], block=True)]
     found += [Change(("label", "exclude", key), value) for key, value in exclude.items()]
     found += [Change(("validate", *key), value) for key, value in bounds.items()]
     found += [Change(("prepare", "split", key), value) for key, value in split.items()]
@@ -158,6 +159,7 @@ def _look(section: Mapping[str, Any], paths: Paths, folder: Path) -> dict[str, A
         ("duplicate_coupon_share_max",): coupons["repeated"].sum() / max(len(coupons), 1),
         ("unlisted_coupon_share_max",): coupons["unlisted"].sum() / max(len(coupons), 1),
         ("without_outcome_share_max",): audit["without_outcome_share"],
+        ("late_returns_share_max",): audit["late_returns_share"],
         ("doubtful_share_max",): audit["doubtful_share"],
     }
     return {

@@ -88,6 +88,8 @@ class Collect(Strict):
         names = [source.name for source in self.sources]
         if len(set(names)) != len(names):
             raise ValueError(f"sources must differ from each other, given {names}")
+        if sum(source.kind == "inbox" for source in self.sources) > 1:
+            raise ValueError("a project has one inbox: one source may be of `kind: inbox`")
         if not any(s.table == "events" and "purchase" in s.found_kinds for s in self.sources):
             raise ValueError("one source at least must be of `table: events` and hold purchases")
         weeks = [s.name for s in self.sources if s.table in ("events", "promotions") and s.columns.week]
@@ -107,6 +109,7 @@ class Exclude(Strict):
 class Label(Strict):
     policy: str = Field(min_length=1)
     horizon_days: int = Count
+    maturity_days: int = Field(ge=0)
     exclude: Exclude
     paid_zero_quantity: float = Field(gt=0)
     doubtful_ratio: float = Field(gt=1)
@@ -122,6 +125,7 @@ class RuleShares(Strict):
     without_time: float = Share
     outside_period: float = Share
     returns: float = Share
+    returned: float = Share
     absent_product: float = Share
     excluded_product: float = Share
     without_quantity: float = Share
@@ -151,6 +155,7 @@ class Validate(Strict):
     unlisted_coupon_share_max: float = Share
     unknown_coupon_share_max: float = Share
     without_outcome_share_max: float = Share
+    late_returns_share_max: float = Share
     doubtful_share_max: float = Share
 
 

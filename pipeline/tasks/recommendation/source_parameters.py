@@ -4,11 +4,11 @@ columns are called. `null` (or an empty list) says that the source has no such c
 The schema's names stand left, the source's right: `columns: {customer: household_id}`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from pipeline.core.parameters import FileSource, PypiSource, Strict
+from pipeline.core.parameters import FileSource, InboxSource, PypiSource, Strict, UrlSource
 
 EventKind = Literal["view", "cart", "purchase", "exposure", "redeem"]
 Columns = tuple[str, ...]  # several columns of the source: texts are joined, figures are added
@@ -190,6 +190,60 @@ class FileCoupons(Coupons, FileSource):
     pass
 
 
+class UrlEvents(Events, UrlSource):
+    pass
+
+
+class UrlProducts(Products, UrlSource):
+    pass
+
+
+class UrlCustomers(Customers, UrlSource):
+    pass
+
+
+class UrlPromotions(Promotions, UrlSource):
+    pass
+
+
+class UrlCampaigns(Campaigns, UrlSource):
+    pass
+
+
+class UrlCoupons(Coupons, UrlSource):
+    pass
+
+
+class InboxEvents(InboxSource):
+    """What the shop's service was told of; its columns are always the same (data/formats/captures.py)."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]+$")
+    licence: str
+    table: Literal["events"]
+    format: ClassVar[str] = "captures"
+    event: ClassVar[EventKind | None] = None
+    kinds: ClassVar[Kinds] = Kinds(column="kind", values={kind: kind for kind in get_args(EventKind)})
+    resolution: ClassVar[Literal["second"]] = "second"
+    columns: ClassVar[EventColumns] = EventColumns(
+        customer="customer",
+        product="product",
+        time="time",
+        basket=None,
+        store=None,
+        week=None,
+        quantity="quantity",
+        value="value",
+        discount=(),
+        coupon=None,
+        campaign=None,
+    )
+
+    @property
+    def found_kinds(self) -> set[str]:
+        """None that could be counted upon: the inbox may be empty."""
+        return set()
+
+
 PypiTable = Annotated[
     PypiEvents | PypiProducts | PypiCustomers | PypiPromotions | PypiCampaigns | PypiCoupons,
     Field(discriminator="table"),
@@ -198,4 +252,8 @@ FileTable = Annotated[
     FileEvents | FileProducts | FileCustomers | FilePromotions | FileCampaigns | FileCoupons,
     Field(discriminator="table"),
 ]
-Source = Annotated[PypiTable | FileTable, Field(discriminator="kind")]
+UrlTable = Annotated[
+    UrlEvents | UrlProducts | UrlCustomers | UrlPromotions | UrlCampaigns | UrlCoupons,
+    Field(discriminator="table"),
+]
+Source = Annotated[PypiTable | FileTable | UrlTable | InboxEvents, Field(discriminator="kind")]

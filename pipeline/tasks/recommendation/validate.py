@@ -100,6 +100,7 @@ def rules(limits: Validate) -> Suite:
     bounds = limits.rule_share_max.model_dump() | {
         "basket_hours_max": limits.basket_hours_max,
         "without_outcome_share": limits.without_outcome_share_max,
+        "late_returns_share": limits.late_returns_share_max,
         "doubtful_share": limits.doubtful_share_max,
         "ambiguous_types": limits.ambiguous_types_max,
     }

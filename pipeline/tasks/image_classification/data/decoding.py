@@ -53,6 +53,8 @@ def decoded(
                         np.array([picture.label for picture, _ in good], dtype=np.int64),
                         tuple(picture.file for picture, _ in good),
                         tuple(picture.group for picture, _ in good),
+                        tuple(picture.time for picture, _ in good),
+                        tuple(picture.by for picture, _ in good),
                     )
 
 

@@ -3,23 +3,27 @@
 import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 FAULTS = "faults.csv"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Picture:
     """file: relative to the source's folder, parted by /; label: index into the project's classes;
-    part: "train", "test" or ""; group: "" for none"""
+    part: "train", "test" or ""; group: "" for none; time: when it was captured, in UTC; by: who said the
+    label, "" where the source says nothing of it"""
 
     file: str
     label: int
     part: str
     group: str
+    time: datetime | None = None
+    by: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fault:
     """item: a file or folder; what: is wrong with it; where: the source, and the line of its table."""
 
@@ -33,10 +37,11 @@ class Fault:
 
 @dataclass(frozen=True)
 class Listing:
-    """pictures: sorted by part and file, each file once"""
+    """pictures: sorted by part and file, each file once; unlabelled: pictures that wait for a label"""
 
     pictures: list[Picture]
     faults: list[Fault]
+    unlabelled: int = 0
 
 
 def write_faults(folder: Path, faults: Iterable[Fault]) -> None:

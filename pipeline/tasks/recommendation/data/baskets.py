@@ -83,9 +83,10 @@ class Outcomes:
     """Questions are baskets of a customer (those of one moment count once); the answer to each is the
     next basket within the horizon.
 
-    answered: there is one; unanswered: the horizon passed without; immature: the horizon ends after
-    the data, so nobody knows yet. simultaneous: baskets that begin with another one of the customer:
-    were they answers, they would be known when the question is asked.
+    answered: there is one; unanswered: the horizon passed without; immature: the horizon, and the days
+    until what was booked is final, end after the data, so nobody knows yet. simultaneous: baskets that
+    begin with another one of the customer: were they answers, they would be known when the question is
+    asked. customers_without_outcome: have a mature question and no answer; customers_too_new: have neither.
     """
 
     questions: int
@@ -95,9 +96,10 @@ class Outcomes:
     simultaneous: int
     customers: int
     customers_without_outcome: int
+    customers_too_new: int
 
 
-def outcomes(purchases: pa.Table, horizon_days: int, end_day: int) -> Outcomes:
+def outcomes(purchases: pa.Table, horizon_days: int, maturity_days: int, end_day: int) -> Outcomes:
     """purchases: as `summed` gives them; end_day: the first day after the data, days since 1970-01-01."""
     customer, basket = codes(purchases["customer"]), codes(purchases["basket"])
     time = seconds(purchases["time"])
@@ -110,8 +112,9 @@ def outcomes(purchases: pa.Table, horizon_days: int, end_day: int) -> Outcomes:
     follows = np.append(customer[1:] == customer[:-1], False) if len(moments) else np.zeros(0, bool)
     gap = np.append(np.diff(time), 0)[: len(moments)]
     answered = follows & (gap <= horizon_days * SECONDS_A_DAY)
-    immature = ~follows & (time + horizon_days * SECONDS_A_DAY > end_day * SECONDS_A_DAY)
-    known = np.unique(customer)
+    final = time + (horizon_days + maturity_days) * SECONDS_A_DAY
+    immature = ~follows & (final > end_day * SECONDS_A_DAY)
+    known, judged = np.unique(customer), np.unique(customer[~immature])
     return Outcomes(
         questions=len(moments),
         answered=int(answered.sum()),
@@ -119,5 +122,6 @@ def outcomes(purchases: pa.Table, horizon_days: int, end_day: int) -> Outcomes:
         immature=int(immature.sum()),
         simultaneous=baskets - len(moments),
         customers=len(known),
-        customers_without_outcome=len(known) - len(np.unique(customer[answered])),
+        customers_without_outcome=len(judged) - len(np.unique(customer[answered])),
+        customers_too_new=len(known) - len(judged),
     )

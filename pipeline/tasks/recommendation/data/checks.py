@@ -97,7 +97,13 @@ def days(day: np.ndarray, period: Period) -> "pd.DataFrame":
 def rules(audit: dict[str, Any]) -> "pd.DataFrame":
     """One row: the share of each cleaning rule, and what else the audit of the labels found."""
     shares = {rule["rule"]: [rule["share"]] for rule in audit["rules"]}
-    names = ("basket_hours_max", "without_outcome_share", "doubtful_share", "ambiguous_types")
+    names = (
+        "basket_hours_max",
+        "without_outcome_share",
+        "late_returns_share",
+        "doubtful_share",
+        "ambiguous_types",
+    )
     return _frame(**shares, **{name: [audit[name]] for name in names})
 
 

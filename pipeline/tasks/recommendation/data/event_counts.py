@@ -22,6 +22,7 @@ class EventCounts:
         self.customers = pa.array([], ids["customer"])
         self.buyers = pa.array([], ids["customer"])
         self.products = pa.array([], ids["product"])
+        self.latest: dict[str, datetime] = {}  # of each kind
         self.weeks_compared = self.week_mismatches = 0
         self.first: datetime | None = None
         self.last: datetime | None = None
@@ -36,6 +37,9 @@ class EventCounts:
     def _count(self, batch: pa.Table) -> None:
         for kind, count in _value_counts(batch["kind"]).items():
             self.kinds[kind] += count
+            last = pc.max(batch.filter(pc.equal(batch["kind"], kind))["time"]).as_py()
+            if last is not None:
+                self.latest[kind] = max(self.latest.get(kind, last), last)
         self.customers = _with(self.customers, batch["customer"])
         self.products = _with(self.products, batch["product"])
         purchases = batch.filter(pc.equal(batch["kind"], "purchase"))
@@ -54,6 +58,10 @@ class EventCounts:
         week = (day_numbers(dated["time"]) - (self.first_week - EPOCH).days) // 7 + 1
         self.weeks_compared += dated.num_rows
         self.week_mismatches += int((week != np.asarray(dated["week"])).sum())
+
+    def latest_days(self) -> dict[str, int]:
+        """Of each kind, the day of the last event so far, in days since 1970-01-01."""
+        return {kind: (last.date() - EPOCH).days for kind, last in self.latest.items()}
 
     def as_json(self) -> dict[str, Any]:
         return {

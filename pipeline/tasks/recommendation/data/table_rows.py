@@ -14,12 +14,12 @@ from pipeline.tasks.recommendation.data.tables import IdTypes
 from pipeline.tasks.recommendation.parameters import Collect
 
 
-def events(batch: Batch, first_row: int, collect: Collect) -> pa.Table:
-    """first_row: number of the batch's first row in its source."""
+def events(batch: Batch, places: np.ndarray, collect: Collect) -> pa.Table:
+    """places: int64 (N,), number of each row in its source."""
     source = batch.opened.source
     found: dict[str, pa.Array] = {
         "source": batch.name(source.name),
-        "source_index": np.arange(first_row, first_row + len(batch)),
+        "source_index": places,
         "kind": batch.name(source.event) if source.event else _kinds(batch),
         "time": _time(batch, collect),
         "week": batch.whole("week"),

@@ -4,6 +4,7 @@ those of a folder of pictures `listing(root, source, classes)`; data/decoding.py
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -22,6 +23,8 @@ class Images:
     labels: int64 (N,), an index into the project's classes
     files: of each image, relative to the source's folder; empty where one file holds all
     groups: of each image, "" for none; empty where the source has no groups
+    times: when each was captured, in UTC; empty where the source says nothing of it
+    by: who said each label; empty where the source says nothing of it
     """
 
     part: str
@@ -29,6 +32,8 @@ class Images:
     labels: np.ndarray
     files: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    times: tuple[datetime | None, ...] = ()
+    by: tuple[str, ...] = ()
 
 
 def read(path: Path, source: Arrays) -> list[Images]:

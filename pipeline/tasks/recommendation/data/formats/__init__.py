@@ -1,4 +1,4 @@
-"""How tables of sources are read; one file a format, each with
+"""How tables of sources are read; one file a format (`captures`: a folder, the inbox), each with
 
     TYPED                   whether its columns have types; those of others are all text
     column_types(path) -> dict[str, pa.DataType]

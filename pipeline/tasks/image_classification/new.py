@@ -147,13 +147,16 @@ def _look(section: Mapping[str, Any], paths: Paths, folder: Path) -> dict[str, A
 
 
 def _refuse_strides(section: Mapping[str, Any], side: int) -> None:
+    from pydantic import TypeAdapter
+
+    from pipeline.tasks.image_classification.recipe_parameters import Network
+
     for name, recipe in _recipes(section).items():
-        network = recipe["network"]
-        stride = network["stem_stride"] * math.prod(network["strides"])
-        if side < stride * REST_PER_STRIDE:
+        network: Network = TypeAdapter(Network).validate_python(recipe["network"])
+        if side < network.shrinks * REST_PER_STRIDE:
             raise ParameterError(
-                f"the network of {name} shrinks a picture by {stride}, which leaves nothing of {side} "
-                "pixels. Name a project of smaller strides with --like."
+                f"the network of {name} shrinks a picture by {network.shrinks}, which leaves nothing of "
+                f"{side} pixels. Name a project of smaller strides with --like."
             )
 
 

@@ -42,10 +42,18 @@ class LstmParameters(Strict):
     dropout: float = Field(ge=0, lt=1)
 
 
+class GruParameters(Strict):
+    """Baskets read one after another, with fewer gates (networks/gru.py)."""
+
+    name: Literal["gru"]
+    layers: int = Count
+    dropout: float = Field(ge=0, lt=1)
+
+
 class Network(Strict):
     """Shape of the ranking network (networks/ranker.py)."""
 
-    sequence: Annotated[TransformerParameters | LstmParameters, Field(discriminator="name")]
+    sequence: Annotated[TransformerParameters | LstmParameters | GruParameters, Field(discriminator="name")]
     width: int = Count
     type_width: int = Count
     manufacturer_width: int = Count

@@ -191,17 +191,17 @@ def test_a_network_learns_and_is_the_same_after_export_and_loading(
     ],
 )
 def test_written_out_steps_are_those_of_torch(
-    encoder: torch.nn.Module, reference: type[torch.nn.RNNBase], gates: list[int]
+    encoder: torch.nn.Module, reference: type[torch.nn.GRU | torch.nn.LSTM], gates: list[int]
 ) -> None:
     width, baskets = 6, torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(0))
     order = torch.arange(len(gates) * width).view(-1, width)[gates].flatten()
     torchs = reference(width, width, batch_first=True)
     inward, recurrent = (list(layer.parameters()) for layer in encoder.get_submodule("layers.0").children())
     with torch.no_grad():
-        torchs.weight_ih_l0.copy_(inward[0][order])
-        torchs.bias_ih_l0.copy_(inward[1][order])
-        torchs.weight_hh_l0.copy_(recurrent[0][order])
-        torchs.bias_hh_l0.copy_(recurrent[1][order] if len(recurrent) > 1 else torch.zeros(1))
+        bias = recurrent[1][order] if len(recurrent) > 1 else torch.zeros(len(order))
+        given = [inward[0][order], recurrent[0][order], inward[1][order], bias]
+        for theirs, ours in zip(torchs.parameters(), given, strict=True):
+            theirs.copy_(ours)
         read = encoder(baskets, torch.ones(3, 5, dtype=torch.bool))
         assert torch.allclose(read, baskets + torchs(baskets)[0], atol=1e-6)
 

@@ -170,7 +170,10 @@ def _learning(shipped: Mapping[str, Any], items: int, train: int, side: int) -> 
     pilots = list(shipped["forecast"]["train_sizes"])
     if pilots[-1] * 2 > train:
         pilots = [train // parts for parts in (8, 4, 2)]
-    found: dict[tuple[str, ...], Any] = {("forecast", "train_sizes"): pilots}
+    found: dict[tuple[str, ...], Any] = {
+        ("forecast", "train_sizes"): pilots,
+        ("ablate", "images"): min(shipped["ablate"]["images"], train),
+    }
     folds = shipped["label"]["folds"]
     audited = items * (folds - 1) // folds
     learnt_from = {"label": audited, "forecast": pilots[len(pilots) // 2], "train": train}

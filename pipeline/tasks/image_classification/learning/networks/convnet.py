@@ -28,7 +28,7 @@ def build(params: Convnet, image: Image, classes: int, mean: list[float], std: l
     # Batch normalisation takes away what a bias adds.
     bias = params.normalisation != "batch"
     layers: list[nn.Module] = [RawPixels(mean, std)]
-    inward = image.channels
+    inward: int = image.channels
     for channels in params.channels:
         layers += [
             nn.Conv2d(inward, channels, params.kernel, padding="same", bias=bias),

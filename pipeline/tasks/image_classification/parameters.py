@@ -1,6 +1,6 @@
 """The sections of an image project in params.yaml."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -163,10 +163,58 @@ class Train(Recipe):
     seed: int
 
 
+class Comparator(Strict):
+    """images: training images that a shallow comparator is fitted on, drawn once; null: all"""
+
+    images: int | None = Field(ge=2)
+
+
+class NearestNeighbours(Comparator):
+    """learning/shallow/nearest_neighbours.py"""
+
+    name: Literal["nearest_neighbours"]
+    components: int = Count
+    neighbours: int = Count
+
+
+class LogisticRegression(Comparator):
+    """learning/shallow/logistic_regression.py. c: one over the strength of the penalty on large weights"""
+
+    name: Literal["logistic_regression"]
+    c: float = Field(gt=0)
+    iterations: int = Count
+
+
+class Svm(Comparator):
+    """learning/shallow/svm.py. c: one over the strength of the penalty on large weights"""
+
+    name: Literal["svm"]
+    components: int = Count
+    c: float = Field(gt=0)
+
+
+class RandomForest(Comparator):
+    """learning/shallow/random_forest.py"""
+
+    name: Literal["random_forest"]
+    trees: int = Count
+
+
+Shallow = Annotated[NearestNeighbours | LogisticRegression | Svm | RandomForest, Field(discriminator="name")]
+
+
 class Evaluate(Strict):
+    shallow: tuple[Shallow, ...] = Field(min_length=1)
     draws: int = Field(ge=100)
     worst: int = Count
     seed: int
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Evaluate":
+        names = [comparator.name for comparator in self.shallow]
+        if len(set(names)) != len(names):
+            raise ValueError(f"shallow must name each comparator once, given {names}")
+        return self
 
 
 class Parameters(ProjectParameters):

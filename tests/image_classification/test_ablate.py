@@ -14,10 +14,11 @@ import yaml
 from mlflow import MlflowClient
 
 from pipeline import cli
+from pipeline.core.errors import ModelError
 from pipeline.core.parameters import load
 from pipeline.core.statistics import student_interval
 from pipeline.tasks.image_classification.data.dataset import write_split
-from pipeline.tasks.image_classification.learning import ablation, networks
+from pipeline.tasks.image_classification.learning import ablation, networks, sanity
 from pipeline.tasks.image_classification.learning.gradients import layer_norms
 from pipeline.tasks.image_classification.parameters import BASE, Image
 from tests import synthetic_digits
@@ -93,6 +94,14 @@ def test_gradients_vanish_in_thirty_sigmoid_layers_and_not_with_the_advances() -
             assert all(0.05 < near / far < 0.5 for near, far in pairwise(norms[2:]))
     assert 0 < ratios["plain_sigmoid"] < 1e-12
     assert 0.1 < ratios[BASE] < 100
+
+
+def test_a_network_whose_gradients_vanish_is_stopped_before_a_long_training() -> None:
+    rows = load(ROOT / "params.yaml", "digits").section("ablate").rows()
+    recipe = rows["plain_sigmoid"]
+    network = networks.build(recipe.network, Image(height=28, width=28, channels=1), 10, [0.1], [0.3])
+    with pytest.raises(ModelError, match="could not be learnt by heart"):
+        sanity.check(network, recipe, digits(100))
 
 
 def test_measuring_gradients_leaves_the_network_alone() -> None:

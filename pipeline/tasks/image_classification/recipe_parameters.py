@@ -14,18 +14,23 @@ Normalisation = Literal["none", "batch", "layer"]
 Width = Annotated[int, Count]
 
 
-class Perceptron(Strict):
-    """One layer (networks/perceptron.py). shrinks: by how much a side of the image is reduced at most."""
+class Shape(Strict):
+    """What every network says of itself, whatever its keys."""
+
+    @property
+    def shrinks(self) -> int:
+        """How many pixels of a side of the image become one inside."""
+        return 1
+
+
+class Perceptron(Shape):
+    """One layer (networks/perceptron.py)."""
 
     name: Literal["perceptron"]
     initialisation: Initialisation
 
-    @property
-    def shrinks(self) -> int:
-        return 1
 
-
-class Mlp(Strict):
+class Mlp(Shape):
     """Shape of a fully connected network (networks/mlp.py). widths: of each hidden layer, first to last;
     residual: layers between equal widths add to what came in."""
 
@@ -36,12 +41,8 @@ class Mlp(Strict):
     normalisation: Normalisation
     residual: bool
 
-    @property
-    def shrinks(self) -> int:
-        return 1
 
-
-class Convnet(Strict):
+class Convnet(Shape):
     """Shape of a plain convolutional network (networks/convnet.py). channels: of each convolution, each
     followed by pooling that halves the image; hidden: widths of the fully connected layers behind them."""
 
@@ -58,7 +59,7 @@ class Convnet(Strict):
         return int(2 ** len(self.channels))
 
 
-class Separable(Strict):
+class Separable(Shape):
     """Shape of a network of depthwise separable convolutions (networks/separable.py). channels, strides:
     of each separable convolution behind the stem."""
 
@@ -79,7 +80,7 @@ class Separable(Strict):
         return self.stem_stride * math.prod(self.strides)
 
 
-class ResNet(Strict):
+class ResNet(Shape):
     """Shape of a residual network (networks/resnet.py)."""
 
     name: Literal["resnet"]

@@ -37,16 +37,17 @@ def compare(limits: Evaluate, train: Split, test: Split, network_right: np.ndarr
 
     network_right: bool (N,), where the network is right about `test`
     """
-    pixels, asked = _flat(train), _flat(test)
+    asked = _flat(test.pixels)
     found = []
     for params in limits.shallow:
         rows = _drawn(len(train), params.images, limits.seed)
-        right = _answers(params, pixels[rows], train.labels[rows], asked, limits.seed) == test.labels
+        known, labels = _flat(train.pixels[rows]), train.labels[rows]
+        right = _answers(params, known, labels, asked, limits.seed) == test.labels
         gain, interval = paired_difference(network_right, right, draws=limits.draws, seed=limits.seed)
         found.append(
             Comparison(
                 name=params.name,
-                images=len(train.labels[rows]),
+                images=len(labels),
                 accuracy=float(right.mean()),
                 accuracy_interval=wilson_interval(int(right.sum()), len(right)),
                 worst_class_recall=min(float(right[test.labels == k].mean()) for k in np.unique(test.labels)),
@@ -72,5 +73,5 @@ def _drawn(count: int, most: int | None, seed: int) -> slice | np.ndarray:
     return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
-def _flat(split: Split) -> np.ndarray:
-    return split.pixels.reshape(len(split), -1).astype(np.float32) / 255
+def _flat(pixels: np.ndarray) -> np.ndarray:
+    return pixels.reshape(len(pixels), -1).astype(np.float32) / 255

@@ -17,6 +17,11 @@ from pipeline.core.paths import Paths
 from pipeline.relabeling import command as labels_command
 
 HOST = "127.0.0.1"
+# Verbs that some tasks know, as the module of that name in pipeline/tasks/TASK/.
+TASK_VERBS = {
+    "recommend": "lists for many customers, as of any date",
+    "ablate": "what each advance in training brings on the project's own data",
+}
 
 
 def main() -> None:
@@ -39,9 +44,11 @@ def main() -> None:
     data = new.add_mutually_exclusive_group(required=True)
     for maker in _makers().values():
         data.add_argument(f"--{maker.OPTION}", type=Path, help=maker.OPTION_HELP)
-    recommend = verbs.add_parser("recommend", help="lists for many customers, as of any date")
-    recommend.add_argument("project", help="a project of params.yaml")
-    for name, parser_of_verb in (("new", new), ("recommend", recommend)):
+    with_arguments = {"new": new}
+    for verb, verb_help in TASK_VERBS.items():
+        with_arguments[verb] = verbs.add_parser(verb, help=verb_help)
+        with_arguments[verb].add_argument("project", help="a project of params.yaml")
+    for name, parser_of_verb in with_arguments.items():
         for task in tasks.names():
             if tasks.has(task, name):
                 tasks.module(task, name).add_arguments(parser_of_verb)
@@ -51,8 +58,8 @@ def main() -> None:
     try:
         if arguments.verb == "new":
             make_project(arguments)
-        elif arguments.verb == "recommend":
-            recommend_to_customers(arguments)
+        elif arguments.verb in TASK_VERBS:
+            run_verb_of_task(arguments)
         elif arguments.verb == "labels":
             labels_command.run(arguments)
         elif arguments.verb == "verdict":
@@ -95,10 +102,10 @@ def _makers() -> dict[str, ModuleType]:
     return {task: tasks.module(task, "new") for task in tasks.names() if tasks.has(task, "new")}
 
 
-def recommend_to_customers(arguments: argparse.Namespace) -> None:
-    """Writes lists of products as of a date; the project's task says how."""
-    known = parameters.read(Path("params.yaml"))
-    able = [name for name, section in known.items() if tasks.has(section["task"], "recommend")]
+def run_verb_of_task(arguments: argparse.Namespace) -> None:
+    """Does what the project's task makes of the verb, and prints what it says."""
+    known, verb = parameters.read(Path("params.yaml")), arguments.verb
+    able = [name for name, section in known.items() if tasks.has(section["task"], verb)]
     if arguments.project not in able:
         what = (
             f"is of the task {known[arguments.project]['task']}"
@@ -106,11 +113,10 @@ def recommend_to_customers(arguments: argparse.Namespace) -> None:
             else "is not in params.yaml"
         )
         raise ParameterError(
-            f"{arguments.project!r} {what}. Projects that recommend: {', '.join(able) or 'none'}."
+            f"{arguments.project!r} {what}. `fullcycle {verb}` is for: {', '.join(able) or 'no project'}."
         )
     paths = Paths(root=Path.cwd(), project=arguments.project)
-    hook = tasks.module(known[arguments.project]["task"], "recommend")
-    for line in hook.run(arguments, paths):
+    for line in tasks.module(known[arguments.project]["task"], verb).run(arguments, paths):
         print(line)
 
 

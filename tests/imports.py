@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # Packages whose modules are looked up by name at run time: all of the folder counts.
-LOOKED_UP_BY_NAME = ("sources", "formats", "networks")
+LOOKED_UP_BY_NAME = ("sources", "formats", "networks", "shallow")
 # Folders that dvc.yaml lists whole; every task has those of a task.
 LISTED_WHOLE = ("core", "sources", "data", "learning")
 

@@ -5,6 +5,7 @@ An error names the place (`params.yaml: projects.digits.train.epochs`), the valu
 """
 
 import difflib
+import textwrap
 import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -13,6 +14,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.core.errors import ParameterError
+
+VALUE_SHOWN = 100  # characters of a refused value, in a message
 
 
 class Strict(BaseModel):
@@ -204,7 +207,8 @@ def _explain(where: str, error: ValidationError, model: type[BaseModel]) -> str:
                 allowed = f" Allowed here: {', '.join(sorted(siblings))}." if siblings else ""
                 lines.append(f"{key}: unknown key{hint}.{allowed}")
             case _:
-                lines.append(f"{key}: {item['input']!r} is not allowed: {item['msg']}.")
+                given = textwrap.shorten(repr(item["input"]), VALUE_SHOWN, placeholder=" ...")
+                lines.append(f"{key}: {given} is not allowed: {item['msg']}.")
     return "\n".join(lines)
 
 

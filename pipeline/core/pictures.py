@@ -64,6 +64,24 @@ def bars(names: Sequence[str], values: Sequence[float], label: str, path: Path) 
     fig.savefig(path)
 
 
+def gradient_norms(rows: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path) -> None:
+    """Norms of each layer's gradient, float (L,) before training (solid) and after it (dashed), on a
+    logarithmic axis; what is 0 or not finite is left out."""
+    fig = figure(8, 4.6)
+    ax = fig.subplots()
+    for place, (name, (before, after)) in enumerate(rows.items()):
+        layers, colour = np.arange(1, len(before) + 1), f"C{place}"
+        for norms, style, label in ((before, "o-", name), (after, "--", None)):
+            shown = np.isfinite(norms) & (norms > 0)
+            ax.plot(layers[shown], norms[shown], style, color=colour, ms=3, label=label)
+    ax.set(
+        yscale="log", xlabel="layer, from the input", ylabel="norm of the gradient (dashed: after training)"
+    )
+    ax.legend(fontsize=8)
+    ax.grid(alpha=0.3)
+    fig.savefig(path)
+
+
 def intervals(rows: Mapping[str, tuple[float, tuple[float, float]]], label: str, path: Path) -> None:
     """One line a name: its figure, and the interval around it."""
     fig = figure(7, 0.45 * len(rows) + 1)

@@ -1,7 +1,7 @@
 """Intervals and paired comparisons. Everything here is deterministic given its seed."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -54,6 +54,19 @@ def paired_difference(new: np.ndarray, old: np.ndarray, *, draws: int, seed: int
     means = rng.multinomial(n, counts / n, size=draws) @ values / n
     low, high = np.quantile(means, [0.025, 0.975])
     return float(difference.mean()), (float(low), float(high))
+
+
+def student_interval(values: Sequence[float]) -> tuple[float, Interval]:
+    """Mean of a few independent values, for instance one a seed, and its 95 % interval (Student 1908).
+
+    values: two or more; that they are normal is assumed, and cannot be seen from so few
+    """
+    from scipy.special import stdtrit
+
+    mean = float(np.mean(values))
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = float(stdtrit(len(values) - 1, 0.975)) * error
+    return mean, (mean - half, mean + half)
 
 
 def clustered_mean(

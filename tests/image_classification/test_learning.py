@@ -6,11 +6,12 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from scipy.special import softmax
 
-from pipeline.core import lightning_training
+from pipeline.core import lightning_training, model_package, optimisation
 from pipeline.core.batches import Batches, epoch_seed
-from pipeline.core.errors import ModelError
+from pipeline.core.errors import ModelError, ParameterError
 from pipeline.tasks.image_classification.learning import export, fitting, networks, sanity
 from pipeline.tasks.image_classification.learning.augmentation import RandomAffine
 from pipeline.tasks.image_classification.learning.calibration import (
@@ -18,34 +19,66 @@ from pipeline.tasks.image_classification.learning.calibration import (
     fit_temperature,
     reliability,
 )
-from pipeline.tasks.image_classification.parameters import Image
+from pipeline.tasks.image_classification.parameters import Collect, Image
 from pipeline.tasks.image_classification.recipe_parameters import Recipe
 from tests import synthetic_digits
 from tests.imports import ROOT
 
 GREY = Image(height=28, width=28, channels=1)
+RESNET = {
+    "name": "resnet",
+    "stem_channels": 8,
+    "stem_kernel": 5,
+    "stem_stride": 2,
+    "stem_padding": 2,
+    "channels": [8, 16],
+    "blocks": [1, 1],
+    "strides": [1, 2],
+    "pooling": "average",
+}
+MLP = {
+    "name": "mlp",
+    "widths": [32, 32, 16],
+    "activation": "relu",
+    "initialisation": "he",
+    "normalisation": "batch",
+    "residual": True,
+}
+CONVNET = {
+    "name": "convnet",
+    "channels": [6, 16],
+    "kernel": 5,
+    "hidden": [32],
+    "activation": "relu",
+    "initialisation": "he",
+    "normalisation": "none",
+}
+NETWORKS: list[dict[str, object]] = [
+    {"name": "perceptron", "initialisation": "xavier"},
+    MLP,
+    MLP | {"activation": "gelu", "normalisation": "layer", "residual": False},
+    MLP | {"activation": "tanh", "initialisation": "xavier", "normalisation": "none", "residual": False},
+    CONVNET,
+    CONVNET | {"activation": "gelu", "hidden": [], "normalisation": "layer"},
+    CONVNET | {"normalisation": "batch"},
+    {"name": "separable", "stem_channels": 8, "stem_stride": 2, "channels": [16, 16], "strides": [1, 2]},
+    RESNET,
+    RESNET | {"stem_padding": 0, "pooling": "none"},
+]
+every_network = pytest.mark.parametrize("params", NETWORKS, ids=lambda params: params["name"])
 
 
 def recipe(**changes: object) -> Recipe:
     return Recipe.model_validate(
         {
-            "network": {
-                "name": "resnet",
-                "stem_channels": 8,
-                "stem_kernel": 5,
-                "stem_stride": 2,
-                "stem_padding": 2,
-                "channels": [8, 16],
-                "blocks": [1, 1],
-                "strides": [1, 2],
-            },
+            "network": RESNET,
             "augmentation": {"max_shift": 2, "max_rotation": 10, "scale_range": [0.9, 1.1], "max_shear": 0.1},
             "epochs": 4,
             "batch_size": 16,
             "precision": "float32",
+            "optimiser": {"name": "sgd", "momentum": 0.9, "nesterov": True},
             "learning_rate": 0.1,
-            "warmup_share": 0.2,
-            "momentum": 0.9,
+            "schedule": {"name": "cosine", "warmup_share": 0.2},
             "weight_decay": 0.0005,
             "label_smoothing": 0.1,
         }
@@ -59,14 +92,19 @@ def digits(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return synthetic_digits.draw(labels, rng)[:, None], labels
 
 
-def network(seed: int = 0, image: Image = GREY) -> torch.nn.Module:
+def network(seed: int = 0, image: Image = GREY, params: dict[str, object] = RESNET) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return networks.build(recipe().network, image, 10, [0.1] * image.channels, [0.3] * image.channels)
+    return networks.build(
+        recipe(network=params).network, image, 10, [0.1] * image.channels, [0.3] * image.channels
+    )
 
 
+@every_network
 @pytest.mark.parametrize(("channels", "height", "width"), [(1, 28, 28), (3, 64, 48), (1, 9, 9)])
-def test_a_network_takes_raw_pixels_of_any_size(channels: Literal[1, 3], height: int, width: int) -> None:
-    made = network(image=Image(height=height, width=width, channels=channels)).eval()
+def test_a_network_takes_raw_pixels_of_any_size(
+    params: dict[str, object], channels: Literal[1, 3], height: int, width: int
+) -> None:
+    made = network(image=Image(height=height, width=width, channels=channels), params=params).eval()
     pixels = torch.randint(0, 256, (3, channels, height, width), dtype=torch.uint8)
     with torch.no_grad():
         logits = made(pixels)
@@ -156,6 +194,17 @@ class Stop(fitting.lightning.Callback):
             raise self.Now
 
 
+@every_network
+def test_every_network_passes_the_checks_before_the_long_run(params: dict[str, object]) -> None:
+    figures = sanity.check(network(params=params), recipe(network=params), digits(200))
+    assert figures["overfit_loss"] < figures["initial_loss"]
+
+
+def test_poolings_that_leave_nothing_of_the_image_are_told() -> None:
+    with pytest.raises(ParameterError, match=r"5 convolutions, .* leave nothing of 28 x 28 pixels"):
+        network(params=CONVNET | {"channels": [4] * 5})
+
+
 def test_sanity_checks_pass_on_a_sound_network_and_leave_it_alone() -> None:
     made = network()
     before = {k: v.clone() for k, v in made.state_dict().items()}
@@ -203,11 +252,12 @@ def test_calibration_error_of_known_cases() -> None:
     assert counts.sum() == 10 and confidence[counts > 0] == pytest.approx([0.9]) == accuracy[counts > 0]
 
 
+@every_network
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_the_exported_graph_is_the_network_for_any_batch(tmp_path: Path) -> None:
+def test_the_exported_graph_is_the_network_for_any_batch(params: dict[str, object], tmp_path: Path) -> None:
     import onnxruntime
 
-    made, pixels = network(), digits(7)[0]
+    made, pixels = network(params=params), digits(7)[0]
     path = tmp_path / "network.onnx"
     expected = fitting.predict(made, pixels)
     export.to_onnx(made.cpu(), 2.0, GREY, path)
@@ -218,3 +268,54 @@ def test_the_exported_graph_is_the_network_for_any_batch(tmp_path: Path) -> None
         logits, probabilities = session.run(["logits", "probabilities"], {"image": pixels[:n]})
         assert np.abs(logits - expected[:n]).max() < 1e-4
         assert np.abs(probabilities - softmax(expected[:n] / 2, axis=1)).max() < 1e-5
+
+
+@every_network
+def test_the_network_of_a_package_is_built_as_it_was_trained(
+    params: dict[str, object], tmp_path: Path
+) -> None:
+    made, pixels = network(seed=3, params=params), digits(5)[0]
+    expected = fitting.predict(made, pixels)
+    weights = {name: value.contiguous() for name, value in made.state_dict().items()}
+    save_file(weights, tmp_path / model_package.WEIGHTS)
+    (tmp_path / model_package.NETWORK).write_bytes(b"not read here")
+    stated = recipe(network=params).network.model_dump(mode="json")
+    model_package.describe(tmp_path, {"network": stated}, ())
+    collect = Collect.model_construct(classes=tuple("0123456789"), image=GREY, sources=())
+    assert np.array_equal(networks.load(tmp_path, collect)(pixels), expected)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimiser": {"name": "sgd", "momentum": 0.0, "nesterov": False}},
+        {"optimiser": {"name": "rmsprop", "smoothing": 0.99}, "learning_rate": 0.003},
+        {"optimiser": {"name": "adam", "betas": [0.9, 0.999]}, "learning_rate": 0.01},
+        {"optimiser": {"name": "adamw", "betas": [0.9, 0.999]}, "learning_rate": 0.01},
+        {"schedule": {"name": "constant"}},
+        {"schedule": {"name": "step", "milestones": [0.5, 0.8], "factor": 0.1}},
+    ],
+    ids=lambda changes: next(iter(changes.values()))["name"],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+def test_every_optimiser_and_schedule_learns(changes: dict[str, object]) -> None:
+    made, (pixels, labels) = network(params=MLP), digits(300)
+    fitting.fit(made, recipe(**{"network": MLP, "augmentation": None} | changes), 5, (pixels, labels))
+    assert (fitting.predict(made, pixels).argmax(1) == labels).mean() > 0.8
+
+
+def test_the_learning_rate_falls_where_the_schedule_says() -> None:
+    said = recipe(
+        optimiser={"name": "sgd", "momentum": 0.0, "nesterov": False},
+        schedule={"name": "step", "milestones": [0.5, 0.8], "factor": 0.1},
+    )
+    optimiser = optimisation.optimiser(said.optimiser, network(), 1.0, 0.1)
+    schedule = optimisation.schedule(said.schedule, optimiser, 1.0, 10)
+    rates = []
+    for _ in range(10):
+        rates.append(schedule.get_last_lr()[0])
+        optimiser.step()
+        schedule.step()
+    assert rates == pytest.approx([1.0] * 5 + [0.1] * 3 + [0.01] * 2)
+    decays = {p.ndim > 1: group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
+    assert decays == {True: 0.1, False: 0.0}

@@ -93,7 +93,7 @@ def test_a_folder_becomes_a_project_whose_data_stages_run(folder: Path) -> None:
         == sizes["test"]
         == len(np.load(paths.prepared / "test/ids.npy"))
     )
-    assert max(made["forecast"]["train_sizes"]) <= sizes["train"]
+    assert max(made["forecast"]["train_sizes"]) <= sizes["train"] == made["ablate"]["images"]
     assert f"{sizes['train']} to learn from, {sizes['val']} to choose by" in done.stdout
 
 

@@ -28,8 +28,10 @@ from pipeline.tasks.recommendation.learning import (
     scoring,
 )
 from pipeline.tasks.recommendation.learning.examples import Examples, Past
+from pipeline.tasks.recommendation.learning.networks import gru, lstm
 from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
 from pipeline.tasks.recommendation.parameters import Train
+from pipeline.tasks.recommendation.recipe_parameters import GruParameters, LstmParameters
 from tests import synthetic_shop
 from tests.imports import ROOT
 from tests.recommendation.shop_project import ShopProject
@@ -148,6 +150,7 @@ def test_baselines_list_what_they_say(past: Past) -> None:
     [
         {"name": "transformer", "layers": 1, "heads": 2, "dropout": 0.1},
         {"name": "lstm", "layers": 1, "dropout": 0.1},
+        {"name": "gru", "layers": 1, "dropout": 0.1},
     ],
 )
 def test_a_network_learns_and_is_the_same_after_export_and_loading(
@@ -177,6 +180,30 @@ def test_a_network_learns_and_is_the_same_after_export_and_loading(
     assert np.abs(exported - scores).max() < 1e-4
     loaded = networks.load(tmp_path, past.catalogue)(asked)
     assert np.abs(np.where(asked.inputs.products >= 0, loaded, network.NO_CANDIDATE) - scores).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("encoder", "reference", "gates"),
+    [
+        (gru.encoder(GruParameters(name="gru", layers=1, dropout=0), 6), torch.nn.GRU, [0, 1, 2]),
+        # torch has the candidate before the output gate
+        (lstm.encoder(LstmParameters(name="lstm", layers=1, dropout=0), 6), torch.nn.LSTM, [0, 1, 3, 2]),
+    ],
+)
+def test_written_out_steps_are_those_of_torch(
+    encoder: torch.nn.Module, reference: type[torch.nn.GRU | torch.nn.LSTM], gates: list[int]
+) -> None:
+    width, baskets = 6, torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(0))
+    order = torch.arange(len(gates) * width).view(-1, width)[gates].flatten()
+    torchs = reference(width, width, batch_first=True)
+    inward, recurrent = (list(layer.parameters()) for layer in encoder.get_submodule("layers.0").children())
+    with torch.no_grad():
+        bias = recurrent[1][order] if len(recurrent) > 1 else torch.zeros(len(order))
+        given = [inward[0][order], recurrent[0][order], inward[1][order], bias]
+        for theirs, ours in zip(torchs.parameters(), given, strict=True):
+            theirs.copy_(ours)
+        read = encoder(baskets, torch.ones(3, 5, dtype=torch.bool))
+        assert torch.allclose(read, baskets + torchs(baskets)[0], atol=1e-6)
 
 
 def test_products_that_a_network_does_not_know_are_unknown_to_it(

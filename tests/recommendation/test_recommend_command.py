@@ -201,7 +201,10 @@ def test_projects_that_cannot_are_told_from_those_that_can(
 ) -> None:
     words = ("--as-of", str(DAY), "--out", str(tmp_path / "x.parquet"))
     assert recommend(root, monkeypatch, *words, project="digits") == 2
-    assert "of the task image_classification. Projects that recommend: bare, shop" in capsys.readouterr().err
+    assert (
+        "of the task image_classification. `fullcycle recommend` is for: bare, shop"
+        in capsys.readouterr().err
+    )
     assert recommend(root, monkeypatch, *words, project="shoop") == 2
     assert "'shoop' is not in params.yaml" in capsys.readouterr().err
     assert recommend(root, monkeypatch, *words, project="bare") == 2

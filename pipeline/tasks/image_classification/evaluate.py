@@ -1,5 +1,6 @@
 """Evaluating an image classifier on unseen images."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from pipeline.core.errors import IncompatibleModel
 from pipeline.core.evaluation import Evaluation
 from pipeline.core.gates import Gate
 from pipeline.core.paths import Paths
-from pipeline.core.pictures import curves
-from pipeline.core.statistics import bootstrap_interval, paired_difference, wilson_interval
+from pipeline.core.pictures import curves, intervals
+from pipeline.core.statistics import bootstrap_interval, wilson_interval
 from pipeline.tasks.image_classification.data import pictures
 from pipeline.tasks.image_classification.data.corruptions import CORRUPTIONS, SEVERITIES
 from pipeline.tasks.image_classification.data.dataset import Split, read_split
@@ -60,26 +61,30 @@ def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
         lambda rows: calibration.expected_calibration_error(probabilities[rows], right[rows]),
         len(right), draws=limits.draws, seed=limits.seed,
     )  # fmt: skip
-    shallow_right = shallow.right(read_split(paths.prepared / "train"), test, limits.seed)
-    gain, gain_interval = paired_difference(right, shallow_right, draws=limits.draws, seed=limits.seed)
+    comparisons = shallow.compare(limits, read_split(paths.prepared / "train"), test, right)
+    best = comparisons[0]
     parity = _parity(network, paths.model, params, test)
     robustness = _robustness(network, test, limits.seed)
 
     np.savez_compressed(folder / "predictions.npz", ids=test.ids, predicted=predicted, right=right)
     _write_pictures(folder, test, probabilities, right, matrix, classes, robustness, paths, limits.worst)
+    accuracies = {made.title: (made.accuracy, made.accuracy_interval) for made in comparisons}
+    intervals(
+        {"this network": (accuracy, accuracy_interval), **accuracies}, "accuracy", folder / "shallow.png"
+    )
     np.savetxt(
         folder / "confusion.csv", matrix, fmt="%d", delimiter=",", header=",".join(classes), comments=""
     )
     goals = params.goals
     return Evaluation(
         summary=f"accuracy {accuracy:.4f} [{accuracy_interval[0]:.4f}, {accuracy_interval[1]:.4f}] on "
-        f"{len(right):,} unseen images; {gain:+.4f} over {shallow.NAME}",
+        f"{len(right):,} unseen images; {best.gain:+.4f} over {best.title}, the best shallow comparator",
         metrics={
             "accuracy": accuracy,
             "worst_class_recall": float(recall[worst]),
             "calibration_error": error,
-            "gain_over_shallow": gain,
-            "shallow_accuracy": float(shallow_right.mean()),
+            "gain_over_shallow": best.gain,
+            "shallow_accuracy": best.accuracy,
             "parity_max_difference": parity["max_difference"],
             "log_loss": float(-np.log(np.maximum(of_truth, SMALLEST_PROBABILITY)).mean()),
         },
@@ -87,7 +92,7 @@ def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
             "accuracy": accuracy_interval,
             "worst_class_recall": worst_interval,
             "calibration_error": error_interval,
-            "gain_over_shallow": gain_interval,
+            "gain_over_shallow": best.gain_interval,
         },
         gates=(
             Gate("accuracy", accuracy, "at least", goals.accuracy_min, "training",
@@ -96,8 +101,8 @@ def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
                  f"collect or relabel more of class {classes[worst]!r}.", worst_interval),
             Gate("calibration_error", error, "at most", goals.calibration_error_max, "training",
                  "fit the temperature on more validation images.", error_interval),
-            Gate("gain_over_shallow_low", gain_interval[0], "at least", 0.0, "training",
-                 f"the network does not beat {shallow.NAME}; use that, or train better.", gain_interval),
+            Gate("gain_over_shallow_low", best.gain_interval[0], "at least", 0.0, "training",
+                 f"the network does not beat {best.title}; use that, or train better.", best.gain_interval),
             Gate("export_changed_decisions", parity["changed"], "at most", 0, "training",
                  "the exported graph differs from the trained network; mend the export."),
         ),
@@ -107,6 +112,7 @@ def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
                 {"class": name, "recall": float(recall[k]), "items": int(matrix[k].sum())}
                 for k, name in enumerate(classes)
             ],
+            "shallow": [asdict(made) for made in comparisons],
             "robustness": robustness,
             "parity": parity,
         },

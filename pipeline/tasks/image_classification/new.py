@@ -148,13 +148,16 @@ def _look(section: Mapping[str, Any], paths: Paths, folder: Path) -> dict[str, A
 
 
 def _refuse_strides(section: Mapping[str, Any], side: int) -> None:
+    from pydantic import TypeAdapter
+
+    from pipeline.tasks.image_classification.recipe_parameters import Network
+
     for name, recipe in _recipes(section).items():
-        network = recipe["network"]
-        stride = network["stem_stride"] * math.prod(network["strides"])
-        if side < stride * REST_PER_STRIDE:
+        network: Network = TypeAdapter(Network).validate_python(recipe["network"])
+        if side < network.shrinks * REST_PER_STRIDE:
             raise ParameterError(
-                f"the network of {name} shrinks a picture by {stride}, which leaves nothing of {side} "
-                "pixels. Name a project of smaller strides with --like."
+                f"the network of {name} shrinks a picture by {network.shrinks}, which leaves nothing of "
+                f"{side} pixels. Name a project of smaller strides with --like."
             )
 
 
@@ -168,7 +171,10 @@ def _learning(shipped: Mapping[str, Any], items: int, train: int, side: int) -> 
     pilots = list(shipped["forecast"]["train_sizes"])
     if pilots[-1] * 2 > train:
         pilots = [train // parts for parts in (8, 4, 2)]
-    found: dict[tuple[str, ...], Any] = {("forecast", "train_sizes"): pilots}
+    found: dict[tuple[str, ...], Any] = {
+        ("forecast", "train_sizes"): pilots,
+        ("ablate", "images"): min(shipped["ablate"]["images"], train),
+    }
     folds = shipped["label"]["folds"]
     audited = items * (folds - 1) // folds
     learnt_from = {"label": audited, "forecast": pilots[len(pilots) // 2], "train": train}

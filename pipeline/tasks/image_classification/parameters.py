@@ -1,8 +1,8 @@
 """The sections of an image project in params.yaml."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from pipeline.core.parameters import (
     Count,
@@ -17,6 +17,8 @@ from pipeline.core.parameters import (
 )
 from pipeline.tasks.image_classification.recipe_parameters import Recipe
 from pipeline.tasks.image_classification.source_parameters import Source
+
+BASE = "base"  # the row of an ablation in which nothing is changed
 
 
 class ExpectedImages(Expected):
@@ -119,14 +121,102 @@ class Forecast(Strict):
     seed: int
 
 
+class Ablate(Strict):
+    """What `fullcycle ablate` trains. changes: what differs from `recipe` in each row of the table; a mapping
+    with a `name` takes the place of the recipe's, any other is merged into it. drawn: rows whose gradients
+    are drawn."""
+
+    images: int = Field(ge=2)
+    seeds: tuple[int, ...] = Field(min_length=2)
+    recipe: Recipe
+    changes: dict[str, dict[str, Any]] = Field(min_length=1)
+    drawn: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _rows_exist_and_are_recipes(self) -> "Ablate":
+        rows = self.rows()
+        if BASE in self.changes:
+            raise ValueError(f"no change may be called {BASE!r}, as the unchanged recipe is")
+        if not set(self.drawn) <= set(rows):
+            raise ValueError(f"drawn must name rows ({', '.join(rows)}), given {list(self.drawn)}")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds must differ from each other, given {list(self.seeds)}")
+        return self
+
+    def rows(self) -> dict[str, Recipe]:
+        """The recipe of each row, the unchanged one first."""
+        rows, base = {BASE: self.recipe}, self.recipe.model_dump(mode="json")
+        for name, change in self.changes.items():
+            try:
+                rows[name] = Recipe.model_validate(_merged(base, change))
+            except ValidationError as error:
+                place = ".".join(map(str, [name, *error.errors()[0]["loc"]]))
+                raise ValueError(f"changes.{place}: {error.errors()[0]['msg']}") from None
+        return rows
+
+
+def _merged(base: Any, change: Any) -> Any:
+    if not isinstance(base, dict) or not isinstance(change, dict) or "name" in change:
+        return change
+    return base | {key: _merged(base.get(key), value) for key, value in change.items()}
+
+
 class Train(Recipe):
     seed: int
 
 
+class Comparator(Strict):
+    """images: training images that a shallow comparator is fitted on, drawn once; null: all"""
+
+    images: int | None = Field(ge=2)
+
+
+class NearestNeighbours(Comparator):
+    """learning/shallow/nearest_neighbours.py"""
+
+    name: Literal["nearest_neighbours"]
+    components: int = Count
+    neighbours: int = Count
+
+
+class LogisticRegression(Comparator):
+    """learning/shallow/logistic_regression.py. c: one over the strength of the penalty on large weights"""
+
+    name: Literal["logistic_regression"]
+    c: float = Field(gt=0)
+    iterations: int = Count
+
+
+class Svm(Comparator):
+    """learning/shallow/svm.py. c: one over the strength of the penalty on large weights"""
+
+    name: Literal["svm"]
+    components: int = Count
+    c: float = Field(gt=0)
+
+
+class RandomForest(Comparator):
+    """learning/shallow/random_forest.py"""
+
+    name: Literal["random_forest"]
+    trees: int = Count
+
+
+Shallow = Annotated[NearestNeighbours | LogisticRegression | Svm | RandomForest, Field(discriminator="name")]
+
+
 class Evaluate(Strict):
+    shallow: tuple[Shallow, ...] = Field(min_length=1)
     draws: int = Field(ge=100)
     worst: int = Count
     seed: int
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Evaluate":
+        names = [comparator.name for comparator in self.shallow]
+        if len(set(names)) != len(names):
+            raise ValueError(f"shallow must name each comparator once, given {names}")
+        return self
 
 
 class Parameters(ProjectParameters):
@@ -137,6 +227,7 @@ class Parameters(ProjectParameters):
     validate_: Validate = Field(alias="validate")
     prepare: Prepare
     forecast: Forecast
+    ablate: Ablate
     train: Train
     evaluate: Evaluate
     register_: Register = Field(alias="register")

@@ -1,14 +1,88 @@
 """How a classifier is trained: the recipe of `train`, of the label audit and of the pilots of `forecast`."""
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.core.optimisation_parameters import Optimiser, Schedule
 from pipeline.core.parameters import Count, Strict
 
+Activation = Literal["sigmoid", "tanh", "relu", "gelu"]
+Initialisation = Literal["normal", "xavier", "he"]
+Normalisation = Literal["none", "batch", "layer"]
+Width = Annotated[int, Count]
 
-class ResNet(Strict):
-    """Shape of a residual network (networks/resnet.py)."""
+
+class Shape(Strict):
+    """What every network says of itself, whatever its keys."""
+
+    @property
+    def shrinks(self) -> int:
+        """How many pixels of a side of the image become one inside."""
+        return 1
+
+
+class Perceptron(Shape):
+    """One layer (networks/perceptron.py)."""
+
+    name: Literal["perceptron"]
+    initialisation: Initialisation
+
+
+class Mlp(Shape):
+    """Shape of a fully connected network (networks/mlp.py). widths: of each hidden layer, first to last;
+    residual: layers between equal widths add to what came in."""
+
+    name: Literal["mlp"]
+    widths: tuple[Width, ...] = Field(min_length=1)
+    activation: Activation
+    initialisation: Initialisation
+    normalisation: Normalisation
+    residual: bool
+
+
+class Convnet(Shape):
+    """Shape of a plain convolutional network (networks/convnet.py). channels: of each convolution, each
+    followed by pooling that halves the image; hidden: widths of the fully connected layers behind them."""
+
+    name: Literal["convnet"]
+    channels: tuple[Width, ...] = Field(min_length=1)
+    kernel: int = Field(ge=1, le=11)
+    hidden: tuple[Width, ...]
+    activation: Activation
+    initialisation: Initialisation
+    normalisation: Normalisation
+
+    @property
+    def shrinks(self) -> int:
+        return int(2 ** len(self.channels))
+
+
+class Separable(Shape):
+    """Shape of a network of depthwise separable convolutions (networks/separable.py). channels, strides:
+    of each separable convolution behind the stem."""
+
+    name: Literal["separable"]
+    stem_channels: int = Count
+    stem_stride: int = Field(ge=1, le=4)
+    channels: tuple[Width, ...] = Field(min_length=1)
+    strides: tuple[Width, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _same_length(self) -> "Separable":
+        if len(self.channels) != len(self.strides):
+            raise ValueError("channels and strides need one entry for each separable convolution")
+        return self
+
+    @property
+    def shrinks(self) -> int:
+        return self.stem_stride * math.prod(self.strides)
+
+
+class ResNet(Shape):
+    """Shape of a residual network (networks/resnet.py). pooling: over the image before the last layer; with
+    none that layer has a weight for every place."""
 
     name: Literal["resnet"]
     stem_channels: int = Count
@@ -18,12 +92,20 @@ class ResNet(Strict):
     channels: tuple[int, ...] = Field(min_length=1)
     blocks: tuple[int, ...] = Field(min_length=1)
     strides: tuple[int, ...] = Field(min_length=1)
+    pooling: Literal["average", "none"]
 
     @model_validator(mode="after")
     def _same_length(self) -> "ResNet":
         if not len(self.channels) == len(self.blocks) == len(self.strides):
             raise ValueError("channels, blocks and strides need one entry for each stage of the network")
         return self
+
+    @property
+    def shrinks(self) -> int:
+        return self.stem_stride * math.prod(self.strides)
+
+
+Network = Annotated[Perceptron | Mlp | Convnet | Separable | ResNet, Field(discriminator="name")]
 
 
 class Affine(Strict):
@@ -43,15 +125,15 @@ class Affine(Strict):
 
 
 class Recipe(Strict):
-    """How a network is trained (fitting.py)."""
+    """How a network is trained (fitting.py). learning_rate: the highest of the schedule."""
 
-    network: ResNet
+    network: Network
     augmentation: Affine | None
     epochs: int = Count
     batch_size: int = Field(ge=2)
     precision: Literal["auto", "float32", "bfloat16"]
+    optimiser: Optimiser
     learning_rate: float = Field(gt=0)
-    warmup_share: float = Field(gt=0, lt=1)
-    momentum: float = Field(ge=0, lt=1)
+    schedule: Schedule
     weight_decay: float = Field(ge=0)
     label_smoothing: float = Field(ge=0, lt=1)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.core.optimisation_parameters import Optimiser, Schedule
 from pipeline.core.parameters import Count, Share, Strict
 
 BASKETS_MAX = 30  # as many bits as fit a number of data/inputs.py
@@ -42,10 +43,18 @@ class LstmParameters(Strict):
     dropout: float = Field(ge=0, lt=1)
 
 
+class GruParameters(Strict):
+    """Baskets read one after another, with fewer gates (networks/gru.py)."""
+
+    name: Literal["gru"]
+    layers: int = Count
+    dropout: float = Field(ge=0, lt=1)
+
+
 class Network(Strict):
     """Shape of the ranking network (networks/ranker.py)."""
 
-    sequence: Annotated[TransformerParameters | LstmParameters, Field(discriminator="name")]
+    sequence: Annotated[TransformerParameters | LstmParameters | GruParameters, Field(discriminator="name")]
     width: int = Count
     type_width: int = Count
     manufacturer_width: int = Count
@@ -74,7 +83,7 @@ class ExamplesParameters(Strict):
 
 
 class Recipe(Strict):
-    """How a network is trained (learning/fitting.py)."""
+    """How a network is trained (learning/fitting.py). learning_rate: the highest of the schedule."""
 
     retrieval: RetrievalParameters
     examples: ExamplesParameters
@@ -83,7 +92,8 @@ class Recipe(Strict):
     epochs: int = Count
     batch_size: int = Count
     precision: Literal["auto", "float32", "bfloat16"]
+    optimiser: Optimiser
     learning_rate: float = Field(gt=0)
-    warmup_share: float = Field(gt=0, lt=1)
+    schedule: Schedule
     weight_decay: float = Field(ge=0)
     clip: float = Field(gt=0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.core import lightning_training
+from pipeline.core import lightning_training, optimisation
 from pipeline.core.batches import Batches, epoch_seed, on_device
 from pipeline.tasks.image_classification.learning.augmentation import RandomAffine
 from pipeline.tasks.image_classification.recipe_parameters import Recipe
@@ -52,23 +52,11 @@ class Classifier(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
-        # Decay shrinks what multiplies the input; biases and normalisation are left alone.
-        weights = [p for p in self.network.parameters() if p.ndim > 1]
-        others = [p for p in self.network.parameters() if p.ndim <= 1]
-        groups: list[dict[str, Any]] = [
-            {"params": weights, "weight_decay": recipe.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        optimiser = torch.optim.SGD(
-            groups,
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            nesterov=True,
+        optimiser = optimisation.optimiser(
+            recipe.optimiser, self.network, recipe.learning_rate, recipe.weight_decay
         )
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = lightning_training.rise_and_fall(
-            optimiser, recipe.learning_rate, steps, recipe.warmup_share
-        )
+        schedule = optimisation.schedule(recipe.schedule, optimiser, recipe.learning_rate, steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.core import lightning_training
+from pipeline.core import lightning_training, optimisation
 from pipeline.core.batches import Batches, epoch_seed, on_device
 from pipeline.tasks.recommendation.learning.examples import Examples
 from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
@@ -49,17 +49,11 @@ class Ranking(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
-        weights = [p for p in self.ranker.parameters() if p.ndim > 1]
-        others = [p for p in self.ranker.parameters() if p.ndim <= 1]
-        groups: list[dict[str, Any]] = [
-            {"params": weights, "weight_decay": recipe.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate)
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = lightning_training.rise_and_fall(
-            optimiser, recipe.learning_rate, steps, recipe.warmup_share
+        optimiser = optimisation.optimiser(
+            recipe.optimiser, self.ranker, recipe.learning_rate, recipe.weight_decay
         )
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = optimisation.schedule(recipe.schedule, optimiser, recipe.learning_rate, steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

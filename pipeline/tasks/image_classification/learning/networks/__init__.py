@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from pipeline.core import model_package
 from pipeline.tasks.image_classification.parameters import Collect, Image
-from pipeline.tasks.image_classification.recipe_parameters import ResNet
+from pipeline.tasks.image_classification.recipe_parameters import Network
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
 
-def build(params: ResNet, image: Image, classes: int, mean: list[float], std: list[float]) -> "nn.Module":
+def build(params: Network, image: Image, classes: int, mean: list[float], std: list[float]) -> "nn.Module":
     """A fresh network; its weights come from torch's global generator.
 
     mean, std: of each channel of the training pixels, in [0, 1]
@@ -28,11 +28,12 @@ def build(params: ResNet, image: Image, classes: int, mean: list[float], std: li
 
 def load(package: Path, collect: Collect) -> "Callable[[np.ndarray], np.ndarray]":
     """The trained network of a model package in PyTorch: uint8 (N, C, H, W) to logits (N, K)."""
+    from pydantic import TypeAdapter
     from safetensors.torch import load_file
 
     from pipeline.tasks.image_classification.learning.fitting import predict
 
-    shape = ResNet.model_validate(model_package.verify(package)["network"])
+    shape: Network = TypeAdapter(Network).validate_python(model_package.verify(package)["network"])
     channels = collect.image.channels
     # The statistics are among the weights; these stand in until they are loaded.
     network = build(shape, collect.image, len(collect.classes), [0.0] * channels, [1.0] * channels)

@@ -15,11 +15,11 @@ from pipeline.tasks.image_classification.recipe_parameters import ResNet as Para
 
 
 def build(params: Params, image: Image, classes: int, mean: list[float], std: list[float]) -> "ResNet":
-    return ResNet(params, image.channels, classes, mean, std)
+    return ResNet(params, image, classes, mean, std)
 
 
 class ResNet(nn.Module):
-    """Strided stem, stages of residual blocks, global average pooling, linear.
+    """Strided stem, stages of residual blocks, global average pooling if wanted, linear.
 
     pixels: uint8, or float in 0..255, (N, C, H, W) -> logits float32 (N, classes)
     mean, std: of each channel of the training pixels, in [0, 1]; buffers, so that the exported graph
@@ -30,7 +30,7 @@ class ResNet(nn.Module):
     offset: Tensor
 
     def __init__(
-        self, params: Params, channels: int, classes: int, mean: list[float], std: list[float]
+        self, params: Params, image: Image, classes: int, mean: list[float], std: list[float]
     ) -> None:
         super().__init__()
         spread, centre = torch.tensor(std).view(1, -1, 1, 1), torch.tensor(mean).view(1, -1, 1, 1)
@@ -38,7 +38,7 @@ class ResNet(nn.Module):
         self.register_buffer("offset", -centre / spread)
         width, kernel = params.stem_channels, params.stem_kernel
         self.stem = nn.Sequential(
-            nn.Conv2d(channels, width, kernel, params.stem_stride, params.stem_padding, bias=False),
+            nn.Conv2d(image.channels, width, kernel, params.stem_stride, params.stem_padding, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
         )
@@ -48,16 +48,25 @@ class ResNet(nn.Module):
                 stages.append(ResidualBlock(width, out, stride if block == 0 else 1))
                 width = out
         self.stages = nn.Sequential(*stages)
-        self.head = nn.Linear(width, classes)
+        self.pooling = nn.AdaptiveAvgPool2d(1) if params.pooling == "average" else nn.Identity()
+        self.head = nn.Linear(self._features(image), classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = pixels.to(self.scale.dtype) * self.scale + self.offset
-        x = self.stages(self.stem(x)).mean(dim=(2, 3))
-        logits: Tensor = self.head(x)
+        logits: Tensor = self.head(self.pooling(self.stages(self.stem(x))).flatten(1))
         return logits
+
+    @torch.no_grad()
+    def _features(self, image: Image) -> int:
+        """How many numbers the last layer sees of an image."""
+        self.eval()  # so that the blank image leaves no trace in the normalisation
+        blank = torch.zeros(1, image.channels, image.height, image.width)
+        seen = self.pooling(self.stages(self.stem(blank)))
+        self.train()
+        return seen.numel()
 
 
 class ResidualBlock(nn.Module):

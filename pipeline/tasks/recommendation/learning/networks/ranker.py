@@ -2,7 +2,7 @@
 
 A product is known by what it is (type, manufacturer, category, brand), not by its number: numbers of
 products were learnt by heart. A basket is the mean of its products and how long ago it was; an encoder
-(transformer or LSTM) reads the baskets in their order. For each candidate the network looks up, in what
+(transformer, LSTM or GRU) reads the baskets in their order. For each candidate the network looks up, in what
 the encoder made of the baskets, those that held the very product, those that held its type, and those
 that are alike (attention). All of it and the features (data/features.py) go through a small multilayer
 perceptron to one score.
@@ -76,7 +76,8 @@ class Ranker(nn.Module):
         for hidden in params.hidden:
             layers += [nn.Linear(inputs, hidden), nn.GELU(), nn.Dropout(params.dropout)]
             inputs = hidden
-        self.score = nn.Sequential(*layers, nn.Linear(inputs, 1))
+        # A bias would add the same to all candidates, which changes neither their order nor the loss.
+        self.score = nn.Sequential(*layers, nn.Linear(inputs, 1, bias=False))
 
     def forward(
         self, products: Tensor, features: Tensor, sequence: Tensor, ages: Tensor, held: Tensor

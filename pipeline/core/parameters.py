@@ -102,6 +102,13 @@ class DvcSource(Strict):
     sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class LongRun(Strict):
+    """What `train` has beside a recipe: how it is interrupted, stopped and watched (core/long_run.py)."""
+
+    checkpoint_seconds: float = Field(gt=0)
+    early_stopping_patience: int | None = Field(ge=1)
+
+
 class Register(Strict):
     margin: float = Share
     draws: int = Field(ge=100)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from pipeline.core import lightning_training
 from pipeline.core.batches import Batches, epoch_seed
 from pipeline.core.errors import ModelError
 from pipeline.tasks.image_classification.learning import export, fitting, networks, sanity
@@ -115,44 +114,6 @@ def test_the_largest_shift_is_in_pixels() -> None:
     moved = shifted(pixels, torch.Generator().manual_seed(0))
     x = (moved.sum((1, 2)) @ torch.arange(31.0)) / moved.sum((1, 2, 3)) - 15
     assert 2.7 < x.abs().max() <= 3.01
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
-def test_fitting_learns_and_is_the_same_twice_and_after_an_interruption(tmp_path: Path) -> None:
-    train, val = digits(300), digits(100, seed=1)
-    weights = []
-    checkpoint = tmp_path / "last.ckpt"
-    for stop_after in (None, None, 2):
-        made = network()
-        callbacks = [
-            lightning_training.EpochCheckpoint(checkpoint),
-            *([Stop(stop_after)] if stop_after else []),
-        ]
-        if stop_after:
-            with pytest.raises(Stop.Now):
-                fitting.fit(made, recipe(), 5, train, val, callbacks=callbacks)
-            made = network()
-            fitting.fit(made, recipe(), 5, train, val, resume_from=str(checkpoint))
-        else:
-            fitting.fit(made, recipe(), 5, train, val, callbacks=callbacks)
-        weights.append({k: v.clone() for k, v in made.state_dict().items()})
-        assert (fitting.predict(made, val[0]).argmax(1) == val[1]).mean() > 0.6
-    for other in weights[1:]:
-        assert all(torch.equal(weights[0][k], other[k]) for k in weights[0])
-
-
-class Stop(fitting.lightning.Callback):
-    """Breaks off after so many epochs, as a killed process would."""
-
-    class Now(BaseException):
-        pass
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-
-    def on_train_epoch_start(self, trainer: fitting.lightning.Trainer, _: object) -> None:
-        if trainer.current_epoch == self.epochs:
-            raise self.Now
 
 
 def test_sanity_checks_pass_on_a_sound_network_and_leave_it_alone() -> None:

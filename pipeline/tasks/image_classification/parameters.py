@@ -8,6 +8,7 @@ from pipeline.core.parameters import (
     Count,
     Deploy,
     Expected,
+    LongRun,
     Monitor,
     Plan,
     ProjectParameters,
@@ -117,7 +118,7 @@ class Forecast(Strict):
     seed: int
 
 
-class Train(Recipe):
+class Train(Recipe, LongRun):
     seed: int
 
 

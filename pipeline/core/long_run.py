@@ -1,5 +1,6 @@
 """The long training of `train`, the same for every task: watched, resumable, with messages that help."""
 
+import statistics
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pipeline.core.history import History
 from pipeline.core.parameters import LongRun
 from pipeline.core.resuming import Checkpoints
 from pipeline.core.tracking import StageRun
+from pipeline.core.training_watch import TrainingWatch
 
 CHECKPOINT = "last.ckpt"
 # How PyTorch says that the memory of a CPU is exhausted; of a GPU it has an error class.
@@ -50,12 +52,14 @@ def fit(
     checkpoint = interrupted / CHECKPOINT
     history, checkpoints = History(metrics), Checkpoints(checkpoint, params.checkpoint_seconds)
     stopping = EarlyStopping(params.early_stopping_patience) if params.early_stopping_patience else None
+    watch = TrainingWatch(params.watch, run.log_measurements)
     with explained():
         trainer = train(
             resume_from=str(checkpoint) if checkpoint.is_file() else None,
             logger=run.lightning_logger(),
             callbacks=[
                 history,
+                watch,
                 *([stopping] if stopping else []),
                 LearningRateMonitor("step"),
                 checkpoints,
@@ -68,7 +72,12 @@ def fit(
     if stopping and stopping.stopped:
         kept = rows[stopping.best_epoch]
         remarks = f"; stopped early, with the weights of epoch {stopping.best_epoch}"
-    return Fitted(trainer, rows, kept, seconds, {}, remarks)
+    if watch.alarms:
+        remarks += "; alarms: " + ". ".join(watch.alarms.values())
+    figures = {"alarms": float(len(watch.alarms)), "checkpoints": float(len(checkpoints.costs))}
+    if checkpoints.costs:
+        figures["checkpoint_ms"] = 1000 * statistics.median(checkpoints.costs)
+    return Fitted(trainer, rows, kept, seconds, figures, remarks)
 
 
 @contextmanager

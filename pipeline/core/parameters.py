@@ -102,11 +102,23 @@ class DvcSource(Strict):
     sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class Watch(Strict):
+    """What raises an alarm while a network is trained (core/training_watch.py)."""
+
+    every_steps: int = Count
+    gradient_rise_max: float = Field(gt=1)
+    gradient_share_min: float = Field(ge=0, lt=1)
+    update_ratio_max: float = Field(gt=0)
+    silent_share_max: float = Share
+    generalisation_loss_max: float = Field(gt=0)
+
+
 class LongRun(Strict):
     """What `train` has beside a recipe: how it is interrupted, stopped and watched (core/long_run.py)."""
 
     checkpoint_seconds: float = Field(gt=0)
     early_stopping_patience: int | None = Field(ge=1)
+    watch: Watch
 
 
 class Register(Strict):

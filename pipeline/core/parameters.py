@@ -113,11 +113,19 @@ class Watch(Strict):
     generalisation_loss_max: float = Field(gt=0)
 
 
+class Checks(Strict):
+    """The short trainings before the long one (core/debugging_checks.py)."""
+
+    steps: int = Field(ge=10)
+    line_up_z_min: float = Field(ge=0)
+
+
 class LongRun(Strict):
     """What `train` has beside a recipe: how it is interrupted, stopped and watched (core/long_run.py)."""
 
     checkpoint_seconds: float = Field(gt=0)
     early_stopping_patience: int | None = Field(ge=1)
+    checks: Checks
     watch: Watch
 
 

@@ -9,8 +9,7 @@ import torch
 from scipy.special import softmax
 
 from pipeline.core.batches import Batches, epoch_seed
-from pipeline.core.errors import ModelError
-from pipeline.tasks.image_classification.learning import export, fitting, networks, sanity
+from pipeline.tasks.image_classification.learning import export, fitting, networks
 from pipeline.tasks.image_classification.learning.augmentation import RandomAffine
 from pipeline.tasks.image_classification.learning.calibration import (
     expected_calibration_error,
@@ -114,37 +113,6 @@ def test_the_largest_shift_is_in_pixels() -> None:
     moved = shifted(pixels, torch.Generator().manual_seed(0))
     x = (moved.sum((1, 2)) @ torch.arange(31.0)) / moved.sum((1, 2, 3)) - 15
     assert 2.7 < x.abs().max() <= 3.01
-
-
-def test_sanity_checks_pass_on_a_sound_network_and_leave_it_alone() -> None:
-    made = network()
-    before = {k: v.clone() for k, v in made.state_dict().items()}
-    figures = sanity.check(made, recipe(), digits(200))
-    assert figures["overfit_loss"] < 0.5 < figures["initial_loss"]
-    assert all(torch.equal(before[k], v) for k, v in made.state_dict().items())
-    stem, head = 14 * 14 * 8 * 25, 16 * 10
-    first, second = 2 * 14 * 14 * 8 * 8 * 9, 7 * 7 * (8 * 16 * 9 + 16 * 16 * 9 + 8 * 16)
-    assert figures["mflop_per_image"] == pytest.approx(2 * (stem + first + second + head) / 1e6)
-
-
-def test_a_network_with_a_part_that_cannot_learn_is_found() -> None:
-    made = network()
-    made.idle = torch.nn.Linear(3, 3)
-    with pytest.raises(ModelError, match=r"no gradient reaches idle.weight, idle.bias"):
-        sanity.check(made, recipe(), digits(100))
-
-
-def test_a_network_whose_scale_is_off_is_found() -> None:
-    made = network()
-    torch.nn.init.normal_(made.get_parameter("head.weight"), std=50)
-    with pytest.raises(ModelError, match="untrained network's loss"):
-        sanity.check(made, recipe(), digits(100))
-
-
-def test_labels_that_contradict_the_images_are_found() -> None:
-    pixels = digits(16)[0].repeat(4, axis=0)
-    with pytest.raises(ModelError, match="could not be learnt by heart"):
-        sanity.check(network(), recipe(), (pixels, np.arange(64) % 4))
 
 
 def test_the_temperature_undoes_overconfidence() -> None:

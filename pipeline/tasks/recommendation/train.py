@@ -43,7 +43,7 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
     lightning.seed_everything(params.seed, verbose=False)
     mean, std = fitting.feature_statistics(training)
     ranker = networks.build(params.network, past.catalogue.codes, mean, std, params.retrieval.baskets)
-    checked = sanity.check(ranker, training)
+    checked = sanity.check(ranker, params, training)
     fit = partial(fitting.fit, ranker, params, params.seed, training, validation)
     fitted = long_run.fit(fit, params, HISTORY, interrupted, folder, context.run)
     ranker.cpu()

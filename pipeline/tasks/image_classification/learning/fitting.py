@@ -58,24 +58,22 @@ class Classifier(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
-        # Decay shrinks what multiplies the input; biases and normalisation are left alone.
-        weights = [p for p in self.network.parameters() if p.ndim > 1]
-        others = [p for p in self.network.parameters() if p.ndim <= 1]
-        groups: list[dict[str, Any]] = [
-            {"params": weights, "weight_decay": recipe.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        optimiser = torch.optim.SGD(
-            groups,
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            nesterov=True,
-        )
+        made = optimiser(self.network, recipe, recipe.learning_rate)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = lightning_training.rise_and_fall(
-            optimiser, recipe.learning_rate, steps, recipe.warmup_share
-        )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        schedule = lightning_training.rise_and_fall(made, recipe.learning_rate, steps, recipe.warmup_share)
+        return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def optimiser(network: nn.Module, recipe: Recipe, rate: float) -> torch.optim.Optimizer:
+    """The recipe's optimiser of a network's weights, with a learning rate to begin with."""
+    # Decay shrinks what multiplies the input; biases and normalisation are left alone.
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": weights, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum, nesterov=True)
 
 
 def fit(

@@ -5,7 +5,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.core import lightning_training
@@ -49,18 +49,21 @@ class Ranking(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
-        weights = [p for p in self.ranker.parameters() if p.ndim > 1]
-        others = [p for p in self.ranker.parameters() if p.ndim <= 1]
-        groups: list[dict[str, Any]] = [
-            {"params": weights, "weight_decay": recipe.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate)
+        made = optimiser(self.ranker, recipe, recipe.learning_rate)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = lightning_training.rise_and_fall(
-            optimiser, recipe.learning_rate, steps, recipe.warmup_share
-        )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        schedule = lightning_training.rise_and_fall(made, recipe.learning_rate, steps, recipe.warmup_share)
+        return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def optimiser(ranker: nn.Module, recipe: Recipe, rate: float) -> torch.optim.Optimizer:
+    """The recipe's optimiser of a ranker's weights, with a learning rate to begin with."""
+    weights = [p for p in ranker.parameters() if p.ndim > 1]
+    others = [p for p in ranker.parameters() if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": weights, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=rate)
 
 
 def listwise(scores: Tensor, relevant: Tensor) -> Tensor:

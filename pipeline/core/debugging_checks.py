@@ -245,8 +245,8 @@ def targets_belong(trial: Trial, rate: float, checks: Checks) -> float | None:
         outputs = network(*inputs)  # in training mode: running means follow such a short training too late
     if not outputs.isfinite().all():
         raise ModelError(
-            f"train: {checks.steps} steps in which the rate rises to train.learning_rate = {rate:.2g} end in NaN. "
-            "Lower it to a third, to begin with."
+            f"train: {checks.steps} steps in which the rate rises to train.learning_rate = {rate:.2g} end in "
+            "NaN. Lower it to a third, to begin with."
         )
     losses = [_of_rows(trial, outputs, inputs, t) for t in (targets, trial.mixed_up(targets, inputs))]
     difference = losses[1] - losses[0]

@@ -84,6 +84,20 @@ def test_an_epoch_sees_every_image_once_in_an_order_of_its_own() -> None:
     assert epoch_seed(1, 0) != epoch_seed(0, 1)
 
 
+def test_an_epoch_goes_on_where_it_was_interrupted() -> None:
+    batches = Batches((torch.arange(50),), 10, seed=1, shuffle=True)
+    batches.sampler.set_epoch(3)
+    whole = [rows.tolist() for (rows,) in batches]
+    assert batches.state_dict() == {"given": 0}
+    interrupted = iter(batches)
+    assert [next(interrupted)[0].tolist() for _ in range(2)] == whole[:2]
+    again = Batches((torch.arange(50),), 10, seed=1, shuffle=True)
+    again.load_state_dict(batches.state_dict())
+    again.sampler.set_epoch(3)
+    assert [rows.tolist() for (rows,) in again] == whole[2:]
+    assert [rows.tolist() for (rows,) in again] == whole
+
+
 def test_an_incomplete_batch_is_kept_only_without_shuffling() -> None:
     pixels, labels = torch.zeros((25, 1, 2, 2), dtype=torch.uint8), torch.arange(25)
     assert [len(y) for _, y in Batches((pixels, labels), 10, seed=0, shuffle=False)] == [10, 10, 5]

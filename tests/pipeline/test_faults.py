@@ -130,6 +130,22 @@ def test_a_full_disk_while_writing_keeps_nothing(workspace: Path) -> None:
     assert left(workspace) == set()
 
 
+def test_what_a_killed_stage_would_go_on_from_stays_until_the_evidence_stands(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("killed here")
+
+    scratch = workspace / "scratch"
+    scratch.mkdir()
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="killed here"):
+        patched.setattr(stage, "write_json", broken)
+        in_process(workspace, lambda _: Evidence("fine", scratch=scratch))
+    assert scratch.exists()
+    in_process(workspace, lambda _: Evidence("fine", scratch=scratch))
+    assert not scratch.exists()
+
+
 def test_a_failed_gate_is_kept_as_evidence_and_recorded_in_mlflow(workspace: Path) -> None:
     from mlflow import MlflowClient
 

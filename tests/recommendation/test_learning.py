@@ -10,7 +10,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from pipeline.core import model_package
+from pipeline.core import debugging_checks, model_package
 from pipeline.core.errors import Interrupted, ModelError
 from pipeline.core.resuming import Checkpoints
 from pipeline.core.statistics import clustered_mean
@@ -202,7 +202,10 @@ def test_a_network_that_cannot_learn_is_told_before_the_long_run(past: Past, ask
         sanity.check(ranker, params, asked)
 
 
-def test_answers_that_do_not_belong_to_their_questions_are_told(past: Past) -> None:
+def test_answers_that_do_not_belong_to_their_questions_are_told(
+    past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debugging_checks, "UNSEEN_MIN", 20)  # this shop is small
     params = train_params()
     found = examples.training(past, past.parts[1].first_day, 4, WEEK, WEEK, 0.0, 0.0, 600, seed=1)
     sound = sanity.check(made(past, found, params), params, found)

@@ -8,7 +8,6 @@ from typing import Any
 
 import lightning
 import torch
-from torch import Tensor
 
 from pipeline.core.errors import ModelError
 
@@ -45,7 +44,7 @@ class History(lightning.Callback):
         self._sum, self._steps = torch.zeros_like(self._sum), 0
         self._began = time.monotonic()
 
-    def on_train_batch_end(self, _t: Any, _m: Any, outputs: Mapping[str, Tensor], *_: Any) -> None:
+    def on_train_batch_end(self, _t: Any, _m: Any, outputs: Any, *_: Any) -> None:
         self._sum += outputs["loss"].detach()
         self._steps += 1
 

@@ -24,6 +24,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from pipeline.core.artifacts import writing_file
+from pipeline.core.batches import Batches
 from pipeline.core.errors import DiskFull, Interrupted, ModelError, is_disk_full
 
 ASYNCHRONOUS_STEPS = (
@@ -73,7 +74,7 @@ class Checkpoints(lightning.Callback):
         self, trainer: lightning.Trainer, _: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["random"] = random_state()
-        checkpoint["batches"] = trainer.train_dataloader.state_dict()
+        checkpoint["batches"] = _batches(trainer).state_dict()
 
     def on_load_checkpoint(
         self, _t: lightning.Trainer, _: lightning.LightningModule, checkpoint: dict[str, Any]
@@ -83,7 +84,7 @@ class Checkpoints(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         if self._restored is not None:
             restore_random_state(self._restored["random"])
-            trainer.train_dataloader.load_state_dict(self._restored["batches"])
+            _batches(trainer).load_state_dict(self._restored["batches"])
             self._restored = None
             self.kept = f"that of step {trainer.global_step} is kept: {self.path}"
         self._saved = time.monotonic()
@@ -157,6 +158,12 @@ class Checkpoints(lightning.Callback):
             "in params.yaml (to a third, to begin with), raise train.warmup_share, or set train.precision "
             "to float32. watch/gradient_norm in the MLflow run shows which layer grew first."
         )
+
+
+def _batches(trainer: lightning.Trainer) -> Batches:
+    batches = trainer.train_dataloader
+    assert isinstance(batches, Batches)
+    return batches
 
 
 def random_state() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The watch sees what happens inside a network, raises the right alarm, and changes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning
@@ -160,7 +160,14 @@ def test_what_was_found_outlives_an_interruption() -> None:
 
 def test_silent_units_of_every_way_to_write_an_activation() -> None:
     x = torch.tensor([[-1.0, 2.0, -9.0, -3.0], [-2.0, 1.0, -9.0, 3.0]])
-    ways = [F.relu, torch.relu, nn.ReLU(), nn.ReLU(inplace=True), torch.Tensor.relu, lambda a: a.relu_()]
+    ways: list[Callable[[torch.Tensor], torch.Tensor]] = [
+        F.relu,
+        torch.relu,
+        nn.ReLU(),
+        nn.ReLU(inplace=True),
+        torch.Tensor.relu,
+        lambda a: a.relu_(),
+    ]
     for way in ways:
         with SilentUnits() as units:
             way(x.clone())

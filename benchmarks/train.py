@@ -32,7 +32,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.machine import machine
-from pipeline.core import lightning_training, quiet
+from pipeline.core import lightning_training, optimisation, quiet
 from pipeline.core.batches import Batches, on_device
 from pipeline.core.errors import ParameterError
 from pipeline.core.parameters import load
@@ -314,7 +314,7 @@ def stepwise(train: Split, params: Parameters, with_lightning: bool) -> float:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     module = fitting.Classifier(network, recipe, recipe.seed)
-    optimiser = torch.optim.SGD(network.parameters(), recipe.learning_rate, recipe.momentum, nesterov=True)
+    optimiser = optimisation.optimiser(recipe.optimiser, network, recipe.learning_rate, recipe.weight_decay)
     batches = Batches(on_device((pixels, labels), device), recipe.batch_size, seed=recipe.seed, shuffle=True)
 
     def fit() -> None:

@@ -14,7 +14,8 @@ PARAMS = ("collect", "train")
 
 def run(context: Context) -> Evidence:
     paths = context.paths
-    with checkpoints.resumable(context) as interrupted, writing_folder(paths.model) as folder:
+    interrupted = checkpoints.resumable(context)
+    with writing_folder(paths.model) as folder:
         with context.run.system_metrics():
             training = context.hook().train(context, interrupted, folder)
         model_package.describe(
@@ -31,6 +32,7 @@ def run(context: Context) -> Evidence:
         summary=training.summary,
         metrics=training.metrics,
         files=tuple(sorted(paths.model.glob("*.png"))),
+        scratch=interrupted,
     )
 
 

@@ -54,7 +54,7 @@ def small_parameters(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Pa
     for recipe in recipes:
         recipe["network"] |= {"stem_channels": 8, "channels": [8, 16], "blocks": [1, 1], "strides": [1, 2]}
         recipe |= {"epochs": 8, "batch_size": 16, "learning_rate": 0.1}
-    digits["train"]["epochs"] = 12
+    digits["train"] |= {"epochs": 12, "checkpoint_seconds": 0.1}
     digits["forecast"] |= {"train_sizes": [100, 200, 400], "repeats": 1, "draws": 100}
     digits["evaluate"]["draws"] = 100
     # Digits drawn by one hand are too alike to tell a copy from the next one.

@@ -59,7 +59,10 @@ def writing_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing_file(target: Path) -> Iterator[Path]:
-    """Yields a path beside `target`; the file written there takes its place, synced to disk."""
+    """Yields a path beside `target`; the file written there takes its place, synced to disk.
+
+    Neither a kill nor a power cut at any moment leaves anything but the old file or the new one.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.stem}.partial{target.suffix}")
     partial.unlink(missing_ok=True)
@@ -68,6 +71,11 @@ def writing_file(target: Path) -> Iterator[Path]:
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the file's new name is on disk too
+        finally:
+            os.close(folder)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

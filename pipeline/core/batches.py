@@ -1,10 +1,10 @@
 """Batches from arrays in memory: no worker processes, no work for each image.
 
 Whole batches are gathered with one indexing call an array. On a GPU the arrays live there, if they fit.
-The order of epoch e depends on the seed and e alone, so that training can go on at any epoch.
+The order of epoch e depends on the seed and e alone, so that training can go on at any batch of any epoch.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -37,14 +37,25 @@ class Batches:
         self.batch_size = min(batch_size, self.rows)
         self.seed, self.shuffle = seed, shuffle
         self.sampler = EpochOrder()
+        self.given = 0  # batches of the present epoch
+        self.skipped = 0  # batches that the next iteration leaves out: an interrupted training had them
 
     def __len__(self) -> int:
         whole, rest = divmod(self.rows, self.batch_size)
         return whole + (rest > 0 and not self.shuffle)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        for index in self._order().split(self.batch_size)[: len(self)]:
+        self.given, self.skipped = self.skipped, 0
+        for index in self._order().split(self.batch_size)[self.given : len(self)]:
+            self.given += 1
             yield tuple(tensor[index] for tensor in self.tensors)
+
+    def state_dict(self) -> dict[str, int]:
+        """Where in the epoch it stands; the beginning, when all of it was given."""
+        return {"given": self.given % len(self)}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        self.skipped = state["given"]
 
     def _order(self) -> Tensor:
         device = self.tensors[0].device

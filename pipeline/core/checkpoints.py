@@ -1,37 +1,55 @@
 """Where an interrupted training goes on.
 
-The folder lies outside the stage's outputs, because DVC deletes those before a stage runs. It is
-used only by a run with the same parameters on the same data, in the same MLflow run, and removed
-when the training has ended well.
+The folder lies outside the stage's outputs, because DVC deletes those before a stage runs. It is used only
+by a run of the same code with the same parameters on the same data, in the same MLflow run, and removed when
+the stage has ended well.
 """
 
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from pipeline.core.artifacts import read_json, sha256_of_folder, write_json
+import pipeline
+from pipeline.core.artifacts import read_json, sha256, sha256_of_folder, write_json
 from pipeline.core.stage import Context, plain
 
 STATE = "state.json"
+LIBRARIES = ("torch", "lightning", "numpy")  # whose versions may change the weights
 
 
-@contextmanager
-def resumable(context: Context) -> Iterator[Path]:
-    """Yields the folder for checkpoints; empty unless an interrupted run of the same kind left some."""
+def resumable(context: Context) -> Path:
+    """The folder for checkpoints; empty unless an interrupted run of the same kind left some."""
     folder = context.paths.model.with_name(f".{context.project}.interrupted")
-    params = {name: plain(value) for name, value in vars(context.params).items()}
-    key = hashlib.sha256(
-        (json.dumps(params, sort_keys=True) + sha256_of_folder(context.paths.prepared / "train")).encode()
-    ).hexdigest()
+    made_of = _made_of(context)
     state = read_json(folder / STATE) if (folder / STATE).is_file() else {}
-    if state.get("key") == key:
+    changed = [name for name, value in made_of.items() if state.get("made_of", {}).get(name) != value]
+    if not changed:
+        print(f"An interrupted training is gone on with: {folder}")
         context.run.resume(state["run_id"])
     else:
+        if state:
+            print(f"The {', '.join(changed)} changed since a training was interrupted: it begins anew.")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    write_json(folder / STATE, {"key": key, "run_id": context.run.id})
-    yield folder
-    shutil.rmtree(folder)
+    write_json(folder / STATE, {"made_of": made_of, "run_id": context.run.id})
+    return folder
+
+
+def _made_of(context: Context) -> dict[str, str]:
+    """What the weights are made of, each as a SHA-256."""
+    root = Path(pipeline.__file__).parent
+    params = {name: plain(value) for name, value in vars(context.params).items()}
+    code = {path.relative_to(root).as_posix(): sha256(path) for path in sorted(root.rglob("*.py"))}
+    return {
+        "parameters": _digest(params),
+        "data": _digest([sha256_of_folder(context.paths.prepared / part) for part in ("train", "val")]),
+        "code": _digest(code),
+        "libraries": _digest({name: version(name) for name in LIBRARIES}),
+    }
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -9,11 +9,13 @@
     │   └── IncompatibleModel             a sound one, made for other data or other code than these
     ├── ServiceError        exit code 7   a service does not start, answer or agree
     └── TrackingError       exit code 8   the MLflow store cannot be reached
+    Interrupted             exit code 130 (Ctrl-C) or 143 (SIGTERM), as shells have them; no failure
 
 A message says what is wrong, where, which value was met, what is allowed, and what to do next.
 """
 
 import errno
+import signal
 
 
 class FullcycleError(Exception):
@@ -52,6 +54,15 @@ class ServiceError(FullcycleError):
 
 class TrackingError(FullcycleError):
     exit_code = 8
+
+
+class Interrupted(BaseException):
+    """A signal asked the process to end. Like KeyboardInterrupt, no `except Exception` catches it."""
+
+    def __init__(self, number: int, reached: str = "") -> None:
+        """number: of the signal; reached: how far the work has come, for the person at the keyboard"""
+        super().__init__(f"interrupted by {signal.Signals(number).name}{reached}")
+        self.exit_code = 128 + number
 
 
 DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})

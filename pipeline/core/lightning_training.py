@@ -1,17 +1,12 @@
-"""What every Lightning training here shares: the trainer, its precision, checkpoints and history."""
+"""What every Lightning training here shares: the trainer, its precision and its schedule."""
 
-import csv
 import math
-import time
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import lightning
 import torch
 
-from pipeline.core.artifacts import writing_file
-from pipeline.core.errors import ModelError
+from pipeline.core.resuming import WholeFiles
 
 
 def trainer(
@@ -32,6 +27,7 @@ def trainer(
         max_epochs=epochs,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
+        plugins=WholeFiles(),
     )
 
 
@@ -49,40 +45,6 @@ def _precision(wanted: Literal["auto", "float32", "bfloat16"]) -> Literal["32-tr
     return "bf16-mixed" if wanted == "bfloat16" else "32-true"
 
 
-class EpochCheckpoint(lightning.Callback):
-    """Everything needed to go on, after each epoch, in one file that is always whole."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
-        with writing_file(self.path) as partial:
-            trainer.save_checkpoint(partial)
-
-
-class History(lightning.Callback):
-    """Appends one row an epoch to a CSV file, and drops rows of epochs that are run again.
-
-    metrics: column -> what Lightning calls the metric
-    """
-
-    def __init__(self, path: Path, metrics: Mapping[str, str]) -> None:
-        self.path, self.metrics = path, metrics
-        self.began = 0.0
-
-    def on_train_epoch_start(self, *_: Any) -> None:
-        self.began = time.monotonic()
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
-        epoch, met = trainer.current_epoch, trainer.callback_metrics
-        lines = self.path.read_text().splitlines() if self.path.is_file() else []
-        kept = [line for line in lines[1:] if int(line.split(",")[0]) < epoch]
-        values = [float(met[name]) for name in self.metrics.values()]
-        values.append(time.monotonic() - self.began)
-        row = ",".join([str(epoch), *(f"{value:.6g}" for value in values)])
-        self.path.write_text("\n".join([",".join(["epoch", *self.metrics, "seconds"]), *kept, row]) + "\n")
-
-
 def rise_and_fall(
     optimiser: torch.optim.Optimizer, peak: float, steps: int, warmup_share: float
 ) -> torch.optim.lr_scheduler.OneCycleLR:
@@ -98,23 +60,6 @@ def rise_and_fall(
         pct_start=warmup_share,
         cycle_momentum=False,
     )
-
-
-def keep_history(path: Path, folder: Path) -> tuple[list[dict[str, float]], float]:
-    """Leaves history.csv, what `History` wrote but for its times: the same training leaves the same files.
-
-    Returns its rows, one an epoch, and the seconds of all epochs, those before an interruption too.
-    """
-    with path.open(newline="") as file:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-    if not rows:
-        raise ModelError(f"{path}: no epoch was recorded, so there is no trained network to keep.")
-    seconds = sum(row.pop("seconds") for row in rows)
-    with (folder / "history.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
-    return rows, seconds
 
 
 def device_name(used: lightning.Trainer) -> str:

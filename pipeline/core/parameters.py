@@ -116,6 +116,33 @@ class InboxSource(Strict):
         return None
 
 
+class Watch(Strict):
+    """What raises an alarm while a network is trained (core/training_watch.py)."""
+
+    every_steps: int = Count
+    gradient_rise_max: float = Field(gt=1)
+    gradient_share_min: float = Field(ge=0, lt=1)
+    update_ratio_max: float = Field(gt=0)
+    silent_share_max: float = Share
+    generalisation_loss_max: float = Field(gt=0)
+
+
+class Checks(Strict):
+    """The short trainings before the long one (core/debugging_checks.py)."""
+
+    steps: int = Field(ge=10)
+    line_up_z_min: float = Field(ge=0)
+
+
+class LongRun(Strict):
+    """What `train` has beside a recipe: how it is interrupted, stopped and watched (core/long_run.py)."""
+
+    checkpoint_seconds: float = Field(gt=0)
+    early_stopping_patience: int | None = Field(ge=1)
+    checks: Checks
+    watch: Watch
+
+
 class Register(Strict):
     margin: float = Share
     draws: int = Field(ge=100)

@@ -10,6 +10,8 @@ import math
 import os
 import platform
 import resource
+import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +28,7 @@ from pipeline.core.errors import (
     DiskFull,
     FullcycleError,
     GateFailed,
+    Interrupted,
     SourceError,
     TrackingError,
     is_disk_full,
@@ -36,7 +39,6 @@ from pipeline.core.paths import Paths
 from pipeline.core.tracking import PARAM_LENGTH_MAX, StageRun
 
 LAST_STAGE = "review"
-INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 PROCESSES = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
@@ -46,7 +48,8 @@ class Evidence:
 
     metrics: figures for MLflow and the report; gates: requirements held against them;
     summary: one sentence for a person; files: pictures and reports to keep with the MLflow run;
-    blocking: a failed gate ends the pass here, because what follows would build on what is broken.
+    blocking: a failed gate ends the pass here, because what follows would build on what is broken;
+    scratch: a folder that a killed stage would have gone on from; removed when the evidence stands.
     """
 
     summary: str
@@ -54,6 +57,7 @@ class Evidence:
     gates: tuple[Gate, ...] = ()
     files: tuple[Path, ...] = ()
     blocking: bool = False
+    scratch: Path | None = None
 
     @property
     def failed(self) -> list[Gate]:
@@ -91,14 +95,20 @@ def main(run: Callable[[Context], Evidence], sections: tuple[str, ...]) -> None:
     parser = argparse.ArgumentParser(prog=f"python -m pipeline.{stage}")
     parser.add_argument("project", help="a project of params.yaml")
     paths = Paths(root=Path.cwd(), project=parser.parse_args().project)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         execute(stage, paths, run, sections, began)
     except FullcycleError as error:
         print(f"\n{stage}@{paths.project}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print(f"\n{stage}@{paths.project}: interrupted. `dvc repro` goes on from here.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    except Interrupted as asked:
+        print(f"\n{stage}@{paths.project}: {asked}. `dvc repro` goes on from here.", file=sys.stderr)
+        sys.exit(asked.exit_code)
+
+
+def _interrupt(number: int, _: object) -> None:
+    raise Interrupted(number)
 
 
 def execute(
@@ -118,6 +128,8 @@ def execute(
         evidence = run(context)
         _record(context, evidence, parameters)
         write_json(paths.evidence(stage), _as_json(context, evidence, began, startup))
+        if evidence.scratch:
+            shutil.rmtree(evidence.scratch)
     except BaseException as error:
         _record_failure(stage_run, error)
         if isinstance(error, FileNotFoundError) and str(paths.root) in str(error):
@@ -197,7 +209,7 @@ def _record_failure(run: StageRun, error: BaseException) -> None:
         return  # the store itself is what cannot be written
     try:
         run.set_tags({"failure": f"{type(error).__name__}: {error}"[:PARAM_LENGTH_MAX]})
-        run.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", close_parent=True)
+        run.close("KILLED" if isinstance(error, Interrupted) else "FAILED", close_parent=True)
     except TrackingError as unreachable:
         print(f"The failure could not be recorded: {unreachable}", file=sys.stderr)
 

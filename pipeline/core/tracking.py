@@ -5,10 +5,10 @@ MLflow is imported when a run is opened or closed, not before: it costs about a 
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.core.artifacts import sha256_of_folder
 from pipeline.core.errors import DiskFull, TrackingError, is_disk_full
@@ -28,6 +28,16 @@ PARENT_TAG = "mlflow.parentRunId"
 SAMPLING_SECONDS = 5  # between two samples of the system's metrics
 DIGEST_LENGTH_MAX = 36  # MLflow refuses longer digests of a dataset
 PARAM_LENGTH_MAX = 6000  # MLflow refuses longer parameter values
+MEASUREMENTS_MAX = 1000  # MLflow refuses more at a time
+
+
+class Measurement(NamedTuple):
+    """One value of a metric; milliseconds: Unix time"""
+
+    name: str
+    value: float
+    step: int
+    milliseconds: int
 
 
 def tracking_uri(paths: Paths) -> str:
@@ -138,6 +148,14 @@ class StageRun:
         now = round(time.time() * 1000)
         entries = [Metric(k, float(v), now, step) for k, v in metrics.items()]
         self.client.log_batch(self.parent_id if parent else self.id, metrics=entries)
+
+    def log_measurements(self, found: Sequence[Measurement]) -> None:
+        """Many values at once, of many steps: a write for each would cost more than the step."""
+        from mlflow.entities import Metric
+
+        entries = [Metric(m.name, m.value, m.milliseconds, m.step) for m in found]
+        for start in range(0, len(entries), MEASUREMENTS_MAX):
+            self.client.log_batch(self.id, metrics=entries[start : start + MEASUREMENTS_MAX])
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         self.client.log_artifact(self.id, str(path), folder)

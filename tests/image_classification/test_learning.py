@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import save_file
 from scipy.special import softmax
 
-from pipeline.core import lightning_training, model_package, optimisation
+from pipeline.core import model_package, optimisation
 from pipeline.core.batches import Batches, epoch_seed
-from pipeline.core.errors import ModelError, ParameterError
-from pipeline.tasks.image_classification.learning import export, fitting, networks, sanity
+from pipeline.core.errors import ParameterError
+from pipeline.tasks.image_classification.learning import export, fitting, networks
 from pipeline.tasks.image_classification.learning.augmentation import RandomAffine
 from pipeline.tasks.image_classification.learning.calibration import (
     expected_calibration_error,
@@ -125,6 +125,20 @@ def test_an_epoch_sees_every_image_once_in_an_order_of_its_own() -> None:
     assert epoch_seed(1, 0) != epoch_seed(0, 1)
 
 
+def test_an_epoch_goes_on_where_it_was_interrupted() -> None:
+    batches = Batches((torch.arange(50),), 10, seed=1, shuffle=True)
+    batches.sampler.set_epoch(3)
+    whole = [rows.tolist() for (rows,) in batches]
+    assert batches.state_dict() == {"given": 0}
+    interrupted = iter(batches)
+    assert [next(interrupted)[0].tolist() for _ in range(2)] == whole[:2]
+    again = Batches((torch.arange(50),), 10, seed=1, shuffle=True)
+    again.load_state_dict(batches.state_dict())
+    again.sampler.set_epoch(3)
+    assert [rows.tolist() for (rows,) in again] == whole[2:]
+    assert [rows.tolist() for (rows,) in again] == whole
+
+
 def test_an_incomplete_batch_is_kept_only_without_shuffling() -> None:
     pixels, labels = torch.zeros((25, 1, 2, 2), dtype=torch.uint8), torch.arange(25)
     assert [len(y) for _, y in Batches((pixels, labels), 10, seed=0, shuffle=False)] == [10, 10, 5]
@@ -156,84 +170,9 @@ def test_the_largest_shift_is_in_pixels() -> None:
     assert 2.7 < x.abs().max() <= 3.01
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
-def test_fitting_learns_and_is_the_same_twice_and_after_an_interruption(tmp_path: Path) -> None:
-    train, val = digits(300), digits(100, seed=1)
-    weights = []
-    checkpoint = tmp_path / "last.ckpt"
-    for stop_after in (None, None, 2):
-        made = network()
-        callbacks = [
-            lightning_training.EpochCheckpoint(checkpoint),
-            *([Stop(stop_after)] if stop_after else []),
-        ]
-        if stop_after:
-            with pytest.raises(Stop.Now):
-                fitting.fit(made, recipe(), 5, train, val, callbacks=callbacks)
-            made = network()
-            fitting.fit(made, recipe(), 5, train, val, resume_from=str(checkpoint))
-        else:
-            fitting.fit(made, recipe(), 5, train, val, callbacks=callbacks)
-        weights.append({k: v.clone() for k, v in made.state_dict().items()})
-        assert (fitting.predict(made, val[0]).argmax(1) == val[1]).mean() > 0.6
-    for other in weights[1:]:
-        assert all(torch.equal(weights[0][k], other[k]) for k in weights[0])
-
-
-class Stop(fitting.lightning.Callback):
-    """Breaks off after so many epochs, as a killed process would."""
-
-    class Now(BaseException):
-        pass
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-
-    def on_train_epoch_start(self, trainer: fitting.lightning.Trainer, _: object) -> None:
-        if trainer.current_epoch == self.epochs:
-            raise self.Now
-
-
-@every_network
-def test_every_network_passes_the_checks_before_the_long_run(params: dict[str, object]) -> None:
-    figures = sanity.check(network(params=params), recipe(network=params), digits(200))
-    assert figures["overfit_loss"] < figures["initial_loss"]
-
-
 def test_poolings_that_leave_nothing_of_the_image_are_told() -> None:
     with pytest.raises(ParameterError, match=r"5 convolutions, .* leave nothing of 28 x 28 pixels"):
         network(params=CONVNET | {"channels": [4] * 5})
-
-
-def test_sanity_checks_pass_on_a_sound_network_and_leave_it_alone() -> None:
-    made = network()
-    before = {k: v.clone() for k, v in made.state_dict().items()}
-    figures = sanity.check(made, recipe(), digits(200))
-    assert figures["overfit_loss"] < 0.5 < figures["initial_loss"]
-    assert all(torch.equal(before[k], v) for k, v in made.state_dict().items())
-    stem, head = 14 * 14 * 8 * 25, 16 * 10
-    first, second = 2 * 14 * 14 * 8 * 8 * 9, 7 * 7 * (8 * 16 * 9 + 16 * 16 * 9 + 8 * 16)
-    assert figures["mflop_per_image"] == pytest.approx(2 * (stem + first + second + head) / 1e6)
-
-
-def test_a_network_with_a_part_that_cannot_learn_is_found() -> None:
-    made = network()
-    made.idle = torch.nn.Linear(3, 3)
-    with pytest.raises(ModelError, match=r"no gradient reaches idle.weight, idle.bias"):
-        sanity.check(made, recipe(), digits(100))
-
-
-def test_a_network_whose_scale_is_off_is_found() -> None:
-    made = network()
-    torch.nn.init.normal_(made.get_parameter("head.weight"), std=50)
-    with pytest.raises(ModelError, match="untrained network's loss"):
-        sanity.check(made, recipe(), digits(100))
-
-
-def test_labels_that_contradict_the_images_are_found() -> None:
-    pixels = digits(16)[0].repeat(4, axis=0)
-    with pytest.raises(ModelError, match="could not be learnt by heart"):
-        sanity.check(network(), recipe(), (pixels, np.arange(64) % 4))
 
 
 def test_the_temperature_undoes_overconfidence() -> None:

@@ -3,21 +3,27 @@
 import errno
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from pipeline.core import artifacts, stage
+from pipeline.core import artifacts, checkpoints, stage
 from pipeline.core.errors import DiskFull, GateFailed, SourceError, TrackingError
 from pipeline.core.gates import Gate
+from pipeline.core.parameters import load
 from pipeline.core.paths import Paths
 from pipeline.core.stage import Context, Evidence
+from pipeline.core.tracking import StageRun
 from tests.conftest import run_stage
+from tests.imports import ROOT
 
 
 def change(folder: Path, *keys: str, to: object) -> None:
@@ -124,6 +130,22 @@ def test_a_full_disk_while_writing_keeps_nothing(workspace: Path) -> None:
     assert left(workspace) == set()
 
 
+def test_what_a_killed_stage_would_go_on_from_stays_until_the_evidence_stands(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("killed here")
+
+    scratch = workspace / "scratch"
+    scratch.mkdir()
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="killed here"):
+        patched.setattr(stage, "write_json", broken)
+        in_process(workspace, lambda _: Evidence("fine", scratch=scratch))
+    assert scratch.exists()
+    in_process(workspace, lambda _: Evidence("fine", scratch=scratch))
+    assert not scratch.exists()
+
+
 def test_a_failed_gate_is_kept_as_evidence_and_recorded_in_mlflow(workspace: Path) -> None:
     from mlflow import MlflowClient
 
@@ -163,37 +185,76 @@ def test_a_lost_store_does_not_hide_the_error(workspace: Path, monkeypatch: pyte
 
 
 @pytest.mark.timeout(1500)
-def test_a_killed_training_goes_on_in_the_same_run_to_the_same_weights(workspace: Path) -> None:
+def test_a_training_goes_on_in_the_same_run_to_the_same_files(workspace: Path) -> None:
+    """Undisturbed; then asked to end, killed, and gone on with each time."""
     from mlflow import MlflowClient
 
     for name in ("collect", "label", "prepare", "train"):
         done = run_stage(name, workspace)
         assert done.returncode == 0, done.stderr
-    model = workspace / "models/digits"
-    undisturbed = {p.name: p.read_bytes() for p in model.iterdir() if p.suffix != ".png"}
-    for path in model.iterdir():
-        path.unlink()
-    change(workspace, "train", "epochs", to=12)
-    interrupted = workspace / "models/.digits.interrupted"
-    from tests.imports import ROOT
+    model, interrupted = workspace / "models/digits", workspace / "models/.digits.interrupted"
+    assert not interrupted.exists()
+    undisturbed = files(model)
+    shutil.rmtree(model)
 
+    asked = training_until_checkpoint(workspace, b"")
+    asked.send_signal(signal.SIGTERM)
+    _, errors = asked.communicate()
+    assert asked.returncode == 143
+    assert re.search(r"train@digits: interrupted by SIGTERM after step \d+.*`dvc repro` goes on", errors)
+    assert "Traceback" not in errors and not model.exists()
+    first = (interrupted / "last.ckpt").read_bytes()
+    run_id = json.loads((interrupted / "state.json").read_text())["run_id"]
+    store = MlflowClient(f"sqlite:///{workspace}/mlflow.db")
+    assert store.get_run(run_id).info.status == "KILLED"
+
+    killed = training_until_checkpoint(workspace, first)
+    killed.kill()
+    killed.communicate()
+    assert not model.exists()
+    assert json.loads((interrupted / "state.json").read_text())["run_id"] == run_id
+
+    done = run_stage("train", workspace)
+    assert done.returncode == 0, done.stderr
+    assert files(model) == undisturbed
+    assert not interrupted.exists()
+    assert store.get_run(run_id).info.status == "FINISHED"
+
+
+def test_an_interrupted_training_of_other_parameters_is_not_gone_on_with(workspace: Path) -> None:
+    context = stage_context(workspace)
+    folder = checkpoints.resumable(context)
+    (folder / "last.ckpt").write_text("kept")
+    assert checkpoints.resumable(stage_context(workspace)) == folder and (folder / "last.ckpt").exists()
+    change(workspace, "train", "epochs", to=3)
+    checkpoints.resumable(stage_context(workspace))
+    assert not (folder / "last.ckpt").exists()
+
+
+def stage_context(workspace: Path) -> Context:
+    paths = Paths(workspace, "digits")
+    for part in ("train", "val"):
+        (paths.prepared / part).mkdir(parents=True, exist_ok=True)
+    params = load(workspace / "params.yaml", "digits")
+    run = StageRun(paths, "train", time.time())
+    return Context("train", paths, params.task, SimpleNamespace(train=params.section("train")), run)
+
+
+def files(model: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in model.iterdir() if path.suffix != ".png"}
+
+
+def training_until_checkpoint(workspace: Path, before: bytes) -> subprocess.Popen[str]:
+    """A training that has just written another checkpoint than `before`."""
+    checkpoint = workspace / "models/.digits.interrupted/last.ckpt"
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.train", "digits"],
         cwd=workspace,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    checkpoint = interrupted / "last.ckpt"
-    while not checkpoint.exists() and process.poll() is None:
+    while process.poll() is None and (not checkpoint.exists() or checkpoint.read_bytes() == before):
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert checkpoint.exists() and not (model / "model.json").exists()
-    run_id = json.loads((interrupted / "state.json").read_text())["run_id"]
-    done = run_stage("train", workspace)
-    assert done.returncode == 0, done.stderr
-    assert {p.name: p.read_bytes() for p in model.iterdir() if p.suffix != ".png"} == undisturbed
-    assert not interrupted.exists()
-    run = MlflowClient(f"sqlite:///{workspace}/mlflow.db").get_run(run_id)
-    assert run.info.status == "FINISHED"
+    return process

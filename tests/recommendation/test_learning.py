@@ -1,5 +1,7 @@
 """Examples, metrics, baselines, networks: what the recommender learns from and is judged by."""
 
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,9 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from pipeline.core import model_package
-from pipeline.core.errors import ModelError
+from pipeline.core import debugging_checks, model_package
+from pipeline.core.errors import Interrupted, ModelError
+from pipeline.core.resuming import Checkpoints
 from pipeline.core.statistics import clustered_mean
 from pipeline.tasks.recommendation.data import network, tifu
 from pipeline.tasks.recommendation.data.dataset import read_catalogue, read_split
@@ -33,6 +36,7 @@ from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
 from pipeline.tasks.recommendation.parameters import Train
 from pipeline.tasks.recommendation.recipe_parameters import GruParameters, LstmParameters
 from tests import synthetic_shop
+from tests.image_classification.test_resuming import Signalled
 from tests.imports import ROOT
 from tests.recommendation.shop_project import ShopProject
 
@@ -158,7 +162,8 @@ def test_a_network_learns_and_is_the_same_after_export_and_loading(
 ) -> None:
     params = train_params(sequence=sequence)
     ranker = made(past, asked, params)
-    sanity.check(ranker, asked)
+    figures = sanity.check(ranker, params, asked)
+    assert figures["overfit_loss"] < figures["initial_loss"]
     fitting.fit(ranker, params, 1, asked)
     scores = np.where(asked.inputs.products >= 0, scoring.scores(ranker, asked), network.NO_CANDIDATE)
     learnt = ranking.recall(scores, asked.relevant, asked.wanted, 10).mean()
@@ -217,10 +222,47 @@ def test_products_that_a_network_does_not_know_are_unknown_to_it(
 
 
 def test_a_network_that_cannot_learn_is_told_before_the_long_run(past: Past, asked: Examples) -> None:
-    ranker = made(past, asked, train_params())
+    params = train_params()
+    ranker = made(past, asked, params)
     ranker.taste.weight.requires_grad_(False)
     with pytest.raises(ModelError, match=r"no gradient reaches .*taste"):
-        sanity.check(ranker, asked)
+        sanity.check(ranker, params, asked)
+
+
+def test_answers_that_do_not_belong_to_their_questions_are_told(
+    past: Past, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debugging_checks, "UNSEEN_MIN", 20)  # this shop is small
+    params = train_params()
+    found = examples.training(past, past.parts[1].first_day, 4, WEEK, WEEK, 0.0, 0.0, 600, seed=1)
+    sound = sanity.check(made(past, found, params), params, found)
+    assert sound["line_up_z"] > 2
+    torch.manual_seed(0)
+    mixed = sanity._mixed_up([torch.from_numpy(found.relevant)], [torch.from_numpy(found.inputs.products)])[0]
+    assert not mixed[torch.from_numpy(found.inputs.products) < 0].any()
+    assert torch.equal(mixed.sum(dim=1), torch.from_numpy(found.relevant).sum(dim=1))
+    with pytest.raises(ModelError, match="Inputs and targets do not belong together"):
+        sanity.check(made(past, found, params), params, replace(found, relevant=mixed.numpy()))
+
+
+def test_a_training_with_dropout_that_is_interrupted_goes_on_to_the_same_weights(
+    past: Past, asked: Examples, tmp_path: Path
+) -> None:
+    """Dropout draws from torch's own generator, whose state is a part of the checkpoint."""
+    params, found = train_params(dropout=0.3), []
+    for stop in (None, 5):
+        checkpoint = tmp_path / f"{stop}.ckpt"
+        if stop is not None:
+            with pytest.raises(Interrupted):
+                fitting.fit(
+                    made(past, asked, params), params, 5, asked,
+                    callbacks=[Signalled(stop, signal.SIGTERM), Checkpoints(checkpoint, 1e9)],
+                )  # fmt: skip
+        ranker, resumed = made(past, asked, params), str(checkpoint) if stop is not None else None
+        torch.manual_seed(99)  # a new process has other states
+        fitting.fit(ranker, params, 5, asked, resume_from=resumed, callbacks=[Checkpoints(checkpoint, 1e9)])
+        found.append(torch.cat([p.detach().flatten() for p in ranker.parameters()]))
+    assert torch.equal(*found)
 
 
 def test_training_again_gives_the_same_weights(past: Past, asked: Examples) -> None:

@@ -1,6 +1,8 @@
 """Outputs are whole or absent."""
 
 import errno
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,18 @@ def test_a_full_disk_is_recognised_through_what_wraps_it() -> None:
     assert is_disk_full(RuntimeError("(sqlite3.OperationalError) database or disk is full"))
     assert is_disk_full(OSError("Not enough free space to write 54880000 bytes after offset 128"))
     assert not is_disk_full(OSError(errno.EACCES, "Permission denied"))
+
+
+def test_a_file_and_its_new_name_are_on_disk_before_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, real = [], os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), (tmp_path / "file").exists()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with writing_file(tmp_path / "file") as partial:
+        partial.write_text("whole")
+    assert synced == [(False, False), (True, True)]

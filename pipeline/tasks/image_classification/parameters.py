@@ -8,6 +8,7 @@ from pipeline.core.parameters import (
     Count,
     Deploy,
     Expected,
+    LongRun,
     Monitor,
     Plan,
     ProjectParameters,
@@ -161,7 +162,7 @@ def _merged(base: Any, change: Any) -> Any:
     return base | {key: _merged(base.get(key), value) for key, value in change.items()}
 
 
-class Train(Recipe):
+class Train(Recipe, LongRun):
     seed: int
 
 

@@ -1,5 +1,6 @@
 """Training an image classifier and exporting it."""
 
+from functools import partial
 from pathlib import Path
 
 from pipeline.core import model_package, pictures
@@ -9,9 +10,8 @@ from pipeline.tasks.image_classification.data.dataset import read_split
 from pipeline.tasks.image_classification.data.pixel_statistics import channel_statistics
 from pipeline.tasks.image_classification.learning.calibration import fit_temperature
 
-CHECKPOINT = "last.ckpt"
-# Columns of history.csv, and what Lightning calls them.
-HISTORY = {"train_loss": "train_loss_epoch", "val_loss": "val_loss", "val_accuracy": "val_accuracy"}
+# Columns of history.csv beside the loss of the training, and what Lightning calls them.
+HISTORY = {"val_loss": "val_loss", "val_accuracy": "val_accuracy"}
 
 
 def train(context: Context, interrupted: Path, folder: Path) -> Training:
@@ -22,7 +22,8 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
     import lightning
     from safetensors.torch import save_file
 
-    from pipeline.core import lightning_training
+    from pipeline.core import long_run
+    from pipeline.core.lightning_training import device_name
     from pipeline.tasks.image_classification.learning import export, fitting, networks, sanity
 
     params, collect = context.params.train, context.params.collect
@@ -32,31 +33,17 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
     lightning.seed_everything(params.seed, verbose=False)
     network = networks.build(params.network, collect.image, len(collect.classes), mean, std)
     checked = sanity.check(network, params, (train_split.pixels, train_split.labels))
-    checkpoint = interrupted / CHECKPOINT
-    trainer = fitting.fit(
-        network,
-        params,
-        params.seed,
-        (train_split.pixels, train_split.labels),
-        (val_split.pixels, val_split.labels),
-        resume_from=str(checkpoint) if checkpoint.is_file() else None,
-        logger=context.run.lightning_logger(),
-        callbacks=[
-            lightning_training.EpochCheckpoint(checkpoint),
-            lightning_training.History(interrupted / "history.csv", HISTORY),
-            lightning.pytorch.callbacks.LearningRateMonitor("step"),
-        ],
-        enable_progress_bar=True,
-        log_every_n_steps=50,
-    )
+    train_arrays = (train_split.pixels, train_split.labels)
+    val_arrays = (val_split.pixels, val_split.labels)
+    fit = partial(fitting.fit, network, params, params.seed, train_arrays, val_arrays)
+    fitted = long_run.fit(fit, params, HISTORY, interrupted, folder, context.run)
     logits = fitting.predict(network, val_split.pixels)
     temperature = fit_temperature(logits, val_split.labels)
     weights = {name: value.contiguous() for name, value in network.cpu().state_dict().items()}
     save_file(weights, folder / model_package.WEIGHTS)
     export.to_onnx(network, temperature, collect.image, folder / model_package.NETWORK)
-    history, seconds = lightning_training.keep_history(interrupted / "history.csv", folder)
-    epochs = [row["epoch"] for row in history]
-    losses = {name: (epochs, [row[name] for row in history]) for name in ("train_loss", "val_loss")}
+    epochs, seconds = [row["epoch"] for row in fitted.rows], fitted.seconds
+    losses = {name: (epochs, [row[name] for row in fitted.rows]) for name in ("train_loss", "val_loss")}
     pictures.curves(losses, ("epoch", "loss"), folder / "curves.png")
     val_accuracy = float((logits.argmax(1) == val_split.labels).mean())
     parameter_count = sum(p.numel() for p in network.parameters())
@@ -76,9 +63,10 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
             "temperature": temperature,
             "parameter_count": parameter_count,
             "fit_seconds": seconds,
-            "images_per_second": len(train_split) * params.epochs / seconds,
+            "images_per_second": len(train_split) * len(epochs) / seconds,
             **checked,
+            **fitted.figures,
         },
-        summary=f"{parameter_count:,} parameters, {params.epochs} epochs in {seconds:.0f} s on "
-        f"{lightning_training.device_name(trainer)}; validation accuracy {val_accuracy:.4f}",
+        summary=f"{parameter_count:,} parameters, {len(epochs)} epochs in {seconds:.0f} s on "
+        f"{device_name(fitted.trainer)}; validation accuracy {val_accuracy:.4f}{fitted.remarks}",
     )

@@ -11,6 +11,7 @@ from pipeline.core.parameters import (
     Count,
     Deploy,
     Expected,
+    LongRun,
     Monitor,
     Plan,
     ProjectParameters,
@@ -205,7 +206,7 @@ class Forecast(Strict):
         return shares
 
 
-class Train(Recipe):
+class Train(Recipe, LongRun):
     clock: Literal["data", "wall"]
     seed: int
 

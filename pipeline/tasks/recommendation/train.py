@@ -1,5 +1,6 @@
 """Training a ranker of products and exporting it."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,8 @@ from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import CATALOGUE
 from pipeline.tasks.recommendation.recipe_parameters import Recipe
 
-CHECKPOINT = "last.ckpt"
-# Columns of history.csv, and what Lightning calls them.
-HISTORY = {"train_loss": "train_loss_epoch", "val_loss": "val_loss", "val_recall": "val_recall"}
+# Columns of history.csv beside the loss of the training, and what Lightning calls them.
+HISTORY = {"val_loss": "val_loss", "val_recall": "val_recall"}
 
 
 def train(context: Context, interrupted: Path, folder: Path) -> Training:
@@ -27,7 +27,8 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
     import lightning
     from safetensors.torch import save_file
 
-    from pipeline.core import lightning_training
+    from pipeline.core import long_run
+    from pipeline.core.lightning_training import device_name
     from pipeline.tasks.recommendation.learning import examples, export, fitting, networks, sanity
 
     params = context.params.train
@@ -42,36 +43,20 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
     lightning.seed_everything(params.seed, verbose=False)
     mean, std = fitting.feature_statistics(training)
     ranker = networks.build(params.network, past.catalogue.codes, mean, std, params.retrieval.baskets)
-    checked = sanity.check(ranker, training)
-    checkpoint = interrupted / CHECKPOINT
-    trainer = fitting.fit(
-        ranker,
-        params,
-        params.seed,
-        training,
-        validation,
-        resume_from=str(checkpoint) if checkpoint.is_file() else None,
-        logger=context.run.lightning_logger(),
-        callbacks=[
-            lightning_training.EpochCheckpoint(checkpoint),
-            lightning_training.History(interrupted / "history.csv", HISTORY),
-            lightning.pytorch.callbacks.LearningRateMonitor("step"),
-        ],
-        enable_progress_bar=True,
-        log_every_n_steps=50,
-    )
+    checked = sanity.check(ranker, params, training)
+    fit = partial(fitting.fit, ranker, params, params.seed, training, validation)
+    fitted = long_run.fit(fit, params, HISTORY, interrupted, folder, context.run)
     ranker.cpu()
     weights = {name: value.contiguous() for name, value in ranker.state_dict().items()}
     save_file(weights, folder / model_package.WEIGHTS)
     np.save(folder / KNOWN_PRODUCTS, past.catalogue.product_ids)
     export.to_onnx(ranker, validation.inputs, folder / model_package.NETWORK)
-    history, seconds = lightning_training.keep_history(interrupted / "history.csv", folder)
-    epochs = [row["epoch"] for row in history]
-    losses = {name: (epochs, [row[name] for row in history]) for name in ("train_loss", "val_loss")}
+    epochs, seconds = [row["epoch"] for row in fitted.rows], fitted.seconds
+    losses = {name: (epochs, [row[name] for row in fitted.rows]) for name in ("train_loss", "val_loss")}
     pictures.curves(losses, ("epoch", "loss"), folder / "curves.png")
     context.run.log_dataset(context.paths.prepared / "train", len(past.parts[0]))
     parameter_count = sum(p.numel() for p in ranker.parameters())
-    val_recall = history[-1]["val_recall"]
+    val_recall = fitted.kept["val_recall"]
     return Training(
         description={
             "retrieval": params.retrieval.model_dump(),
@@ -88,12 +73,13 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
             "parameter_count": parameter_count,
             "questions": len(training),
             "fit_seconds": seconds,
-            "questions_per_second": len(training) * params.epochs / seconds,
+            "questions_per_second": len(training) * len(epochs) / seconds,
             **checked,
+            **fitted.figures,
         },
-        summary=f"{parameter_count:,} parameters, {params.epochs} epochs of {len(training):,} questions in "
-        f"{seconds:.0f} s on {lightning_training.device_name(trainer)}; validation recall at 20 "
-        f"{val_recall:.4f}",
+        summary=f"{parameter_count:,} parameters, {len(epochs)} epochs of {len(training):,} questions in "
+        f"{seconds:.0f} s on {device_name(fitted.trainer)}; validation recall at 20 "
+        f"{val_recall:.4f}{fitted.remarks}",
         files=(KNOWN_PRODUCTS,),
     )
 

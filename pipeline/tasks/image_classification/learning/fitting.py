@@ -29,6 +29,12 @@ class Classifier(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         self.generator.manual_seed(epoch_seed(self.seed + 1, self.current_epoch))
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["augmentation"] = self.generator.get_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.generator.set_state(checkpoint["augmentation"])
+
     def on_after_batch_transfer(self, batch: tuple[Tensor, ...], _: int) -> tuple[Tensor, ...]:
         pixels, *others = batch
         if self.trainer.training and self.augment is not None:
@@ -40,7 +46,7 @@ class Classifier(lightning.LightningModule):
         pixels, labels, _rows = batch
         logits = self.network(pixels)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-        self.log("train_loss", loss, on_step=True, on_epoch=True)
+        self.log("train_loss_step", loss, on_step=True, on_epoch=False)
         return {"loss": loss, "logits": logits.detach()}
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:

@@ -37,7 +37,7 @@ class Ranking(lightning.LightningModule):
         if self.recipe.new_weight:
             new = listwise(scores.masked_fill(bought, MINUS_INFINITY), relevant * ~bought)
             loss = loss + self.recipe.new_weight * new
-        self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(scores))
+        self.log("train_loss_step", loss, on_step=True, on_epoch=False)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, ...], _: int) -> None:

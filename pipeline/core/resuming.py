@@ -27,9 +27,8 @@ from pipeline.core.artifacts import writing_file
 from pipeline.core.batches import Batches
 from pipeline.core.errors import DiskFull, Interrupted, ModelError, is_disk_full
 
-ASYNCHRONOUS_STEPS = (
-    20  # a GPU is asked this seldom whether its losses are finite: each time it is waited for
-)
+# A GPU is asked this seldom whether its losses are finite: each time it is waited for.
+ASYNCHRONOUS_STEPS = 20
 
 
 class WholeFiles(TorchCheckpointIO):

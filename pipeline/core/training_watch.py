@@ -23,6 +23,7 @@ from pipeline.core.silent_units import SilentUnits
 from pipeline.core.tracking import Measurement
 
 SETTLED = 5  # looks at the gradient, before its median means something
+EPOCHS_ABOVE = 2  # in a row with a validation loss too high: one alone is common while the learning rate is high
 ADVICE = {
     "exploding gradient": "lower train.learning_rate or raise train.schedule.warmup_share",
     "vanishing gradient": "the layer hardly learns: look at its initialisation and at what normalises it",
@@ -44,6 +45,7 @@ class TrainingWatch(lightning.Callback):
         self._norms: list[float] = []  # of the whole gradient, at each look
         self._looks: dict[str, list[float]] = defaultdict(list)  # of this epoch, by what was measured
         self._lowest: tuple[float, float] | None = None  # validation loss and training loss of the best epoch
+        self._epochs_above = 0  # in a row
         self._pending: list[Measurement] = []
         self._units: SilentUnits | None = None  # of this step, if it is looked at
         self._measuring = ExitStack()
@@ -54,11 +56,13 @@ class TrainingWatch(lightning.Callback):
             "norms": self._norms,
             "looks": dict(self._looks),
             "lowest": self._lowest,
+            "epochs_above": self._epochs_above,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.alarms, self._norms, self._lowest = state["alarms"], state["norms"], state["lowest"]
         self._looks = defaultdict(list, state["looks"])
+        self._epochs_above = state["epochs_above"]
 
     def on_train_start(self, _: lightning.Trainer, module: lightning.LightningModule) -> None:
         self._layers = layers(module)
@@ -160,7 +164,9 @@ class TrainingWatch(lightning.Callback):
             self._lowest = val, train
         excess = val / self._lowest[0] - 1 if self._lowest[0] > 0 else 0.0
         self._note(trainer, {"watch/generalisation_gap": val - train, "watch/generalisation_loss": excess})
-        if excess > self.limits.generalisation_loss_max and train < self._lowest[1]:
+        above = excess > self.limits.generalisation_loss_max and train < self._lowest[1]
+        self._epochs_above = self._epochs_above + 1 if above else 0
+        if self._epochs_above == EPOCHS_ABOVE:
             what = (
                 f"the validation loss {val:.4g} is {excess:.0%} above its lowest, while the training loss "
                 f"fell to {train:.4g}"

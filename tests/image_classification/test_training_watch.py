@@ -144,15 +144,15 @@ class ValidationLoss(lightning.Callback):
 
 
 def test_overfitting_raises_an_alarm_and_a_loss_that_falls_none() -> None:
-    watch, found, _ = watched(None, ValidationLoss([1.0, 1.3]))
+    watch, found, _ = watched(None, ValidationLoss([1.0, 1.4, 1.3]), epochs=3)
     assert "30% above its lowest" in watch.alarms["overfitting"]
-    assert [m.value for m in found if m.name == "watch/generalisation_loss"] == pytest.approx([0, 0.3])
-    watch, _, _ = watched(None, ValidationLoss([1.0, 0.9]))
-    assert watch.alarms == {}
+    assert [m.value for m in found if m.name == "watch/generalisation_loss"] == pytest.approx([0, 0.4, 0.3])
+    for values in ([1.0, 0.9], [1.0, 1.3, 0.9]):
+        assert watched(None, ValidationLoss(values), epochs=len(values))[0].alarms == {}
 
 
 def test_what_was_found_outlives_an_interruption() -> None:
-    watch, _, _ = watched(None, ValidationLoss([1.0, 1.3]))
+    watch, _, _ = watched(None, ValidationLoss([1.0, 1.3, 1.3]), epochs=3)
     again = TrainingWatch(limits(), lambda _: None)
     again.load_state_dict(watch.state_dict())
     assert again.alarms == watch.alarms and again.state_dict() == watch.state_dict()

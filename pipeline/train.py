@@ -34,5 +34,10 @@ def run(context: Context) -> Evidence:
     )
 
 
+def take_part(context: Context) -> None:
+    """What each process but the first does, where `train.hardware` asks for several: it leaves nothing."""
+    context.hook().take_part(context, checkpoints.taken_part_in(context))
+
+
 if __name__ == "__main__":
-    main(run, PARAMS)
+    main(run, PARAMS, take_part)

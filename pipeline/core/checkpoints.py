@@ -21,12 +21,7 @@ STATE = "state.json"
 @contextmanager
 def resumable(context: Context) -> Iterator[Path]:
     """Yields the folder for checkpoints; empty unless an interrupted run of the same kind left some."""
-    folder = context.paths.model.with_name(f".{context.project}.interrupted")
-    params = {name: plain(value) for name, value in vars(context.params).items()}
-    key = hashlib.sha256(
-        (json.dumps(params, sort_keys=True) + sha256_of_folder(context.paths.prepared / "train")).encode()
-    ).hexdigest()
-    state = read_json(folder / STATE) if (folder / STATE).is_file() else {}
+    folder, key, state = _left(context)
     if state.get("key") == key:
         context.run.resume(state["run_id"])
     else:
@@ -35,3 +30,20 @@ def resumable(context: Context) -> Iterator[Path]:
     write_json(folder / STATE, {"key": key, "run_id": context.run.id})
     yield folder
     shutil.rmtree(folder)
+
+
+def taken_part_in(context: Context) -> Path:
+    """The same folder for the other processes, who write nothing; one that is not there when the first
+    process begins anew. Checkpoints appear only after all have met, so all decide alike."""
+    folder, key, state = _left(context)
+    return folder if state.get("key") == key else folder.with_suffix(".none")
+
+
+def _left(context: Context) -> tuple[Path, str, dict[str, str]]:
+    """The folder, the key of this training, and what an interrupted one left there."""
+    folder = context.paths.model.with_name(f".{context.project}.interrupted")
+    params = {name: plain(value) for name, value in vars(context.params).items()}
+    key = hashlib.sha256(
+        (json.dumps(params, sort_keys=True) + sha256_of_folder(context.paths.prepared / "train")).encode()
+    ).hexdigest()
+    return folder, key, read_json(folder / STATE) if (folder / STATE).is_file() else {}

@@ -7,7 +7,7 @@ An error names the place (`params.yaml: projects.digits.train.epochs`), the valu
 import difflib
 import types
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -100,6 +100,19 @@ class DvcSource(Strict):
     kind: Literal["dvc"]
     path: str
     sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Hardware(Strict):
+    """What Lightning trains on, and in how many processes: one for each device of each node."""
+
+    accelerator: Literal["auto", "cpu", "gpu"]
+    strategy: Literal["auto", "ddp"]
+    devices: Literal["auto"] | Annotated[int, Field(ge=1)]
+    num_nodes: int = Count
+
+
+# What pilots, the label audit and comparisons train on, many small networks one after another.
+ONE_DEVICE = Hardware(accelerator="auto", strategy="auto", devices=1, num_nodes=1)
 
 
 class Register(Strict):

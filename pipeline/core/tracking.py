@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.core import processes
 from pipeline.core.artifacts import sha256_of_folder
 from pipeline.core.errors import DiskFull, TrackingError, is_disk_full
 from pipeline.core.paths import Paths
@@ -159,8 +160,12 @@ class StageRun:
         self.set_tags({"data.sha256": digest}, parent=True)
 
     def lightning_logger(self) -> "Logger":
-        """What Lightning logs goes into this run."""
+        """What Lightning logs goes into this run; in a process that takes part in it, nowhere."""
         from lightning.pytorch.loggers import MLFlowLogger
+        from lightning.pytorch.loggers.logger import DummyLogger
+
+        if not processes.is_first():
+            return DummyLogger()
 
         return MLFlowLogger(
             experiment_name=self.paths.project, tracking_uri=tracking_uri(self.paths), run_id=self.id

@@ -213,3 +213,14 @@ def test_a_training_of_very_few_steps_has_a_schedule(past: Past, asked: Examples
     before = ranker.taste.weight.detach().clone()
     fitting.fit(ranker, params, 1, few)
     assert not torch.equal(ranker.taste.weight, before) and ranker.taste.weight.isfinite().all()
+
+
+def test_slices_of_a_batch_have_its_loss_on_average() -> None:
+    """As processes share out a batch: each counts its questions against the mean of all their weights."""
+    torch.manual_seed(0)
+    scores, relevant = torch.randn(12, 9), (torch.rand(12, 9) < 0.3).float()
+    whole = fitting.listwise(scores, relevant)
+    slices = list(zip(scores.tensor_split(3), relevant.tensor_split(3), strict=True))
+    total = torch.stack([fitting.question_weights(part).sum() for _, part in slices]).mean()
+    shared = torch.stack([fitting.listwise(*part, total) for part in slices]).mean()
+    assert shared.item() == pytest.approx(whole.item(), rel=1e-6)

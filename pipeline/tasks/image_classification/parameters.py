@@ -8,6 +8,7 @@ from pipeline.core.parameters import (
     Count,
     Deploy,
     Expected,
+    Hardware,
     Monitor,
     Plan,
     ProjectParameters,
@@ -118,6 +119,7 @@ class Forecast(Strict):
 
 
 class Train(Recipe):
+    hardware: Hardware
     seed: int
 
 

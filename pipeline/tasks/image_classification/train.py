@@ -1,13 +1,18 @@
 """Training an image classifier and exporting it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.core import model_package, pictures
 from pipeline.core.stage import Context
 from pipeline.core.training import Training
-from pipeline.tasks.image_classification.data.dataset import read_split
+from pipeline.tasks.image_classification.data.dataset import Split, read_split
 from pipeline.tasks.image_classification.data.pixel_statistics import channel_statistics
 from pipeline.tasks.image_classification.learning.calibration import fit_temperature
+
+if TYPE_CHECKING:
+    from lightning import Trainer
+    from torch import nn
 
 CHECKPOINT = "last.ckpt"
 # Columns of history.csv, and what Lightning calls them.
@@ -19,36 +24,15 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
 
     interrupted: where checkpoints go; one that lies there is gone on from
     """
-    import lightning
     from safetensors.torch import save_file
 
     from pipeline.core import lightning_training
-    from pipeline.tasks.image_classification.learning import export, fitting, networks, sanity
+    from pipeline.tasks.image_classification.learning import export, fitting, sanity
 
     params, collect = context.params.train, context.params.collect
-    train_split = read_split(context.paths.prepared / "train")
-    val_split = read_split(context.paths.prepared / "val")
-    mean, std = channel_statistics(train_split.pixels)
-    lightning.seed_everything(params.seed, verbose=False)
-    network = networks.build(params.network, collect.image, len(collect.classes), mean, std)
+    network, train_split, val_split = _begin(context)
     checked = sanity.check(network, params, (train_split.pixels, train_split.labels))
-    checkpoint = interrupted / CHECKPOINT
-    trainer = fitting.fit(
-        network,
-        params,
-        params.seed,
-        (train_split.pixels, train_split.labels),
-        (val_split.pixels, val_split.labels),
-        resume_from=str(checkpoint) if checkpoint.is_file() else None,
-        logger=context.run.lightning_logger(),
-        callbacks=[
-            lightning_training.EpochCheckpoint(checkpoint),
-            lightning_training.History(interrupted / "history.csv", HISTORY),
-            lightning.pytorch.callbacks.LearningRateMonitor("step"),
-        ],
-        enable_progress_bar=True,
-        log_every_n_steps=50,
-    )
+    trainer = _fit(context, interrupted, network, train_split, val_split)
     logits = fitting.predict(network, val_split.pixels)
     temperature = fit_temperature(logits, val_split.labels)
     weights = {name: value.contiguous() for name, value in network.cpu().state_dict().items()}
@@ -81,4 +65,52 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
         },
         summary=f"{parameter_count:,} parameters, {params.epochs} epochs in {seconds:.0f} s on "
         f"{lightning_training.device_name(trainer)}; validation accuracy {val_accuracy:.4f}",
+    )
+
+
+def take_part(context: Context, interrupted: Path) -> None:
+    """The same training in another process than the first, which alone leaves what `train` leaves."""
+    _fit(context, interrupted, *_begin(context))
+
+
+def _begin(context: Context) -> "tuple[nn.Module, Split, Split]":
+    """The network before its first step, and the images to train on and to choose by."""
+    import lightning
+
+    from pipeline.tasks.image_classification.learning import networks
+
+    params, collect = context.params.train, context.params.collect
+    train_split = read_split(context.paths.prepared / "train")
+    val_split = read_split(context.paths.prepared / "val")
+    mean, std = channel_statistics(train_split.pixels)
+    lightning.seed_everything(params.seed, verbose=False)
+    network = networks.build(params.network, collect.image, len(collect.classes), mean, std)
+    return network, train_split, val_split
+
+
+def _fit(
+    context: Context, interrupted: Path, network: "nn.Module", train_split: Split, val_split: Split
+) -> "Trainer":
+    from lightning.pytorch.callbacks import LearningRateMonitor
+
+    from pipeline.core import lightning_training
+    from pipeline.tasks.image_classification.learning import fitting
+
+    params, checkpoint = context.params.train, interrupted / CHECKPOINT
+    return fitting.fit(
+        network,
+        params,
+        params.seed,
+        (train_split.pixels, train_split.labels),
+        (val_split.pixels, val_split.labels),
+        hardware=params.hardware,
+        resume_from=str(checkpoint) if checkpoint.is_file() else None,
+        logger=context.run.lightning_logger(),
+        callbacks=[
+            lightning_training.EpochCheckpoint(checkpoint),
+            lightning_training.History(interrupted / "history.csv", HISTORY),
+            LearningRateMonitor("step"),
+        ],
+        enable_progress_bar=True,
+        log_every_n_steps=50,
     )

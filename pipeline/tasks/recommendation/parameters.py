@@ -11,6 +11,7 @@ from pipeline.core.parameters import (
     Count,
     Deploy,
     Expected,
+    Hardware,
     Monitor,
     Plan,
     ProjectParameters,
@@ -201,6 +202,7 @@ class Forecast(Strict):
 
 
 class Train(Recipe):
+    hardware: Hardware
     clock: Literal["data", "wall"]
     seed: int
 

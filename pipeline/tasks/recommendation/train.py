@@ -1,6 +1,7 @@
 """Training a ranker of products and exporting it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,12 @@ from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import CATALOGUE
 from pipeline.tasks.recommendation.recipe_parameters import Recipe
 
+if TYPE_CHECKING:
+    from lightning import Trainer
+
+    from pipeline.tasks.recommendation.learning.examples import Examples, Past
+    from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
+
 CHECKPOINT = "last.ckpt"
 # Columns of history.csv, and what Lightning calls them.
 HISTORY = {"train_loss": "train_loss_epoch", "val_loss": "val_loss", "val_recall": "val_recall"}
@@ -24,42 +31,16 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
 
     interrupted: where checkpoints go; one that lies there is gone on from
     """
-    import lightning
     from safetensors.torch import save_file
 
     from pipeline.core import lightning_training
-    from pipeline.tasks.recommendation.learning import examples, export, fitting, networks, sanity
+    from pipeline.tasks.recommendation.learning import export, sanity
 
     params = context.params.train
     past = read_past(context.paths, params)
-    val_from = past.parts[-1].first_day
-    asked = params.examples
-    training = examples.training(
-        past, val_from, asked.origins, asked.every_days, asked.horizon_days,
-        asked.live_share, asked.hidden_share, asked.questions_max, params.seed,
-    )  # fmt: skip
-    validation = examples.at(past, val_from, past.next_baskets(val_from, asked.horizon_days))
-    lightning.seed_everything(params.seed, verbose=False)
-    mean, std = fitting.feature_statistics(training)
-    ranker = networks.build(params.network, past.catalogue.codes, mean, std, params.retrieval.baskets)
+    ranker, training, validation = _begin(context, past)
     checked = sanity.check(ranker, training)
-    checkpoint = interrupted / CHECKPOINT
-    trainer = fitting.fit(
-        ranker,
-        params,
-        params.seed,
-        training,
-        validation,
-        resume_from=str(checkpoint) if checkpoint.is_file() else None,
-        logger=context.run.lightning_logger(),
-        callbacks=[
-            lightning_training.EpochCheckpoint(checkpoint),
-            lightning_training.History(interrupted / "history.csv", HISTORY),
-            lightning.pytorch.callbacks.LearningRateMonitor("step"),
-        ],
-        enable_progress_bar=True,
-        log_every_n_steps=50,
-    )
+    trainer = _fit(context, interrupted, ranker, training, validation)
     ranker.cpu()
     weights = {name: value.contiguous() for name, value in ranker.state_dict().items()}
     save_file(weights, folder / model_package.WEIGHTS)
@@ -98,7 +79,61 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
     )
 
 
-def read_past(paths: Paths, recipe: Recipe) -> "examples.Past":  # type: ignore[name-defined] # noqa: F821
+def take_part(context: Context, interrupted: Path) -> None:
+    """The same training in another process than the first, which alone leaves what `train` leaves."""
+    past = read_past(context.paths, context.params.train)
+    _fit(context, interrupted, *_begin(context, past))
+
+
+def _begin(context: Context, past: "Past") -> "tuple[Ranker, Examples, Examples]":
+    """The network before its first step, and the questions to train on and to choose by."""
+    import lightning
+
+    from pipeline.tasks.recommendation.learning import examples, fitting, networks
+
+    params = context.params.train
+    val_from = past.parts[-1].first_day
+    asked = params.examples
+    training = examples.training(
+        past, val_from, asked.origins, asked.every_days, asked.horizon_days,
+        asked.live_share, asked.hidden_share, asked.questions_max, params.seed,
+    )  # fmt: skip
+    validation = examples.at(past, val_from, past.next_baskets(val_from, asked.horizon_days))
+    lightning.seed_everything(params.seed, verbose=False)
+    mean, std = fitting.feature_statistics(training)
+    ranker = networks.build(params.network, past.catalogue.codes, mean, std, params.retrieval.baskets)
+    return ranker, training, validation
+
+
+def _fit(
+    context: Context, interrupted: Path, ranker: "Ranker", training: "Examples", validation: "Examples"
+) -> "Trainer":
+    from lightning.pytorch.callbacks import LearningRateMonitor
+
+    from pipeline.core import lightning_training
+    from pipeline.tasks.recommendation.learning import fitting
+
+    params, checkpoint = context.params.train, interrupted / CHECKPOINT
+    return fitting.fit(
+        ranker,
+        params,
+        params.seed,
+        training,
+        validation,
+        hardware=params.hardware,
+        resume_from=str(checkpoint) if checkpoint.is_file() else None,
+        logger=context.run.lightning_logger(),
+        callbacks=[
+            lightning_training.EpochCheckpoint(checkpoint),
+            lightning_training.History(interrupted / "history.csv", HISTORY),
+            LearningRateMonitor("step"),
+        ],
+        enable_progress_bar=True,
+        log_every_n_steps=50,
+    )
+
+
+def read_past(paths: Paths, recipe: Recipe) -> "Past":
     """What may be trained on and chosen by: the training and the validation part."""
     from pipeline.tasks.recommendation.learning import examples
 

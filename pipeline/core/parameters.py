@@ -7,12 +7,14 @@ An error names the place (`params.yaml: projects.digits.train.epochs`), the valu
 import difflib
 import types
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.core.errors import ParameterError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Strict(BaseModel):
@@ -115,6 +117,17 @@ class Hardware(Strict):
 ONE_DEVICE = Hardware(accelerator="auto", strategy="auto", devices=1, num_nodes=1)
 
 
+class Start(Strict):
+    """A trained model to begin with (pipeline/core/starting.py). from: champion, of this project; NAME, the
+    champion of another; NAME/3, that version."""
+
+    from_: str = Field(alias="from", pattern=r"^[A-Za-z][\w-]*(/[1-9]\d*)?$")
+    freeze: tuple[str, ...]
+    learning_rate_factor: float = Field(gt=0, le=10)
+    margin: float = Share
+    draws: int = Field(ge=100)
+
+
 class Register(Strict):
     margin: float = Share
     draws: int = Field(ge=100)
@@ -183,8 +196,13 @@ def load(path: Path, project: str) -> ProjectParameters:
         given = section.get("task") if isinstance(section, dict) else section
         raise ParameterError(f"{where}.task: {given!r} is not a task. Allowed: {', '.join(tasks.names())}.")
     model: type[ProjectParameters] = tasks.module(section["task"], "parameters").Parameters
+    return checked(model, section, where)
+
+
+def checked(model: type[Model], values: dict[str, Any], where: str) -> Model:
+    """The values as parameters. ParameterError: some are wrong; `where` says of what."""
     try:
-        return model.model_validate(section)
+        return model.model_validate(values)
     except ValidationError as error:
         raise ParameterError(_explain(where, error, model)) from None
 
@@ -243,7 +261,7 @@ def _fields_at(model: Any, location: list[str]) -> set[str]:
     """Names of the keys allowed at `location` of `model`; of all branches where it is a union."""
     for part in location:
         model, _ = _step(model, part)
-    return {name for m in _models(model) for name in m.model_fields}
+    return {info.alias or name for m in _models(model) for name, info in m.model_fields.items()}
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

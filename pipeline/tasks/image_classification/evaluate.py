@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from pipeline.core import seen_items
 from pipeline.core.deployed_network import DeployedNetwork
 from pipeline.core.errors import IncompatibleModel
 from pipeline.core.evaluation import Evaluation
@@ -62,6 +63,7 @@ def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
     )  # fmt: skip
     shallow_right = shallow.right(read_split(paths.prepared / "train"), test, limits.seed)
     gain, gain_interval = paired_difference(right, shallow_right, draws=limits.draws, seed=limits.seed)
+    learnt = int(np.isin(seen_items.numbers(test.ids), seen_items.read(paths.model)[0]).sum())
     parity = _parity(network, paths.model, params, test)
     robustness = _robustness(network, test, limits.seed)
 
@@ -98,6 +100,9 @@ def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
                  "fit the temperature on more validation images.", error_interval),
             Gate("gain_over_shallow_low", gain_interval[0], "at least", 0.0, "training",
                  f"the network does not beat {shallow.NAME}; use that, or train better.", gain_interval),
+            Gate("unseen_images_learnt_from", learnt, "at most", 0, "data",
+                 "the model was begun with one that has learnt from them: set train.start to null, or go "
+                 "back to the prepare.salt and the shares of that time."),
             Gate("export_changed_decisions", parity["changed"], "at most", 0, "training",
                  "the exported graph differs from the trained network; mend the export."),
         ),

@@ -14,6 +14,7 @@ from pipeline.core.parameters import (
     ProjectParameters,
     Register,
     Share,
+    Start,
     Strict,
 )
 from pipeline.tasks.image_classification.recipe_parameters import Recipe
@@ -119,6 +120,7 @@ class Forecast(Strict):
 
 
 class Train(Recipe):
+    start: Start | None
     hardware: Hardware
     seed: int
 

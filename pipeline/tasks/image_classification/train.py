@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.core import model_package, pictures
+from pipeline.core import model_package, pictures, seen_items, starting
 from pipeline.core.stage import Context
+from pipeline.core.starting import Beginning
 from pipeline.core.training import Training
 from pipeline.tasks.image_classification.data.dataset import Split, read_split
 from pipeline.tasks.image_classification.data.pixel_statistics import channel_statistics
@@ -19,19 +20,23 @@ CHECKPOINT = "last.ckpt"
 HISTORY = {"train_loss": "train_loss_epoch", "val_loss": "val_loss", "val_accuracy": "val_accuracy"}
 
 
-def train(context: Context, interrupted: Path, folder: Path) -> Training:
+def train(context: Context, interrupted: Path, folder: Path, beginning: Beginning | None) -> Training:
     """Leaves the files of a model package in `folder`, but for its description, which is returned.
 
     interrupted: where checkpoints go; one that lies there is gone on from
+    beginning: the trained model to begin with
     """
     from safetensors.torch import save_file
 
     from pipeline.core import lightning_training
-    from pipeline.tasks.image_classification.learning import export, fitting, sanity
+    from pipeline.tasks.image_classification.learning import continuing, export, fitting, sanity
 
     params, collect = context.params.train, context.params.collect
     network, train_split, val_split = _begin(context)
     checked = sanity.check(network, params, (train_split.pixels, train_split.labels))
+    if beginning:
+        continuing.refuse_leak(beginning, val_split)
+        continuing.take_over(network, beginning, params, collect)
     trainer = _fit(context, interrupted, network, train_split, val_split)
     logits = fitting.predict(network, val_split.pixels)
     temperature = fit_temperature(logits, val_split.labels)
@@ -42,7 +47,15 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
     epochs = [row["epoch"] for row in history]
     losses = {name: (epochs, [row[name] for row in history]) for name in ("train_loss", "val_loss")}
     pictures.curves(losses, ("epoch", "loss"), folder / "curves.png")
-    val_accuracy = float((logits.argmax(1) == val_split.labels).mean())
+    seen_items.write(folder, train_split.ids, val_split.ids, beginning and beginning.package)
+    right = (logits.argmax(1) == val_split.labels).astype(float)
+    val_accuracy = float(right.mean())
+    kept, gates = {}, ()
+    if beginning and beginning.own:
+        rows = continuing.old_rows(beginning, val_split, collect)
+        before = continuing.right_before(beginning, val_split, rows, collect)
+        kept, gate = starting.forgetting(before, right[rows], params.start, params.seed)
+        gates = (gate,)
     parameter_count = sum(p.numel() for p in network.parameters())
     context.run.log_dataset(context.paths.prepared / "train", len(train_split))
     return Training(
@@ -62,7 +75,10 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
             "fit_seconds": seconds,
             "images_per_second": len(train_split) * params.epochs / seconds,
             **checked,
+            **kept,
         },
+        files=(seen_items.FILE,),
+        gates=gates,
         summary=f"{parameter_count:,} parameters, {params.epochs} epochs in {seconds:.0f} s on "
         f"{lightning_training.device_name(trainer)}; validation accuracy {val_accuracy:.4f}",
     )
@@ -93,13 +109,14 @@ def _fit(
 ) -> "Trainer":
     from lightning.pytorch.callbacks import LearningRateMonitor
 
-    from pipeline.core import lightning_training
+    from pipeline.core import lightning_training, taking_over
     from pipeline.tasks.image_classification.learning import fitting
 
     params, checkpoint = context.params.train, interrupted / CHECKPOINT
+    taking_over.freeze(network, params.start.freeze if params.start else ())
     return fitting.fit(
         network,
-        params,
+        starting.at_its_rate(params, params.start),
         params.seed,
         (train_split.pixels, train_split.labels),
         (val_split.pixels, val_split.labels),
@@ -110,6 +127,7 @@ def _fit(
             lightning_training.EpochCheckpoint(checkpoint),
             lightning_training.History(interrupted / "history.csv", HISTORY),
             LearningRateMonitor("step"),
+            taking_over.KeepFrozen(),
         ],
         enable_progress_bar=True,
         log_every_n_steps=50,

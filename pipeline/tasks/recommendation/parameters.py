@@ -17,6 +17,7 @@ from pipeline.core.parameters import (
     ProjectParameters,
     Register,
     Share,
+    Start,
     Strict,
 )
 from pipeline.tasks.recommendation.recipe_parameters import Recipe
@@ -202,6 +203,7 @@ class Forecast(Strict):
 
 
 class Train(Recipe):
+    start: Start | None
     hardware: Hardware
     clock: Literal["data", "wall"]
     seed: int

@@ -1,13 +1,16 @@
 """Training a ranker of products and exporting it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.core import model_package, pictures
+from pipeline.core import model_package, pictures, starting
+from pipeline.core.gates import Gate
 from pipeline.core.paths import Paths
 from pipeline.core.stage import Context
+from pipeline.core.starting import Beginning
 from pipeline.core.training import Training
 from pipeline.tasks.recommendation.data.dataset import read_catalogue, read_split
 from pipeline.tasks.recommendation.data.network import KNOWN_PRODUCTS
@@ -26,20 +29,24 @@ CHECKPOINT = "last.ckpt"
 HISTORY = {"train_loss": "train_loss_epoch", "val_loss": "val_loss", "val_recall": "val_recall"}
 
 
-def train(context: Context, interrupted: Path, folder: Path) -> Training:
+def train(context: Context, interrupted: Path, folder: Path, beginning: Beginning | None) -> Training:
     """Leaves the files of a model package in `folder`, but for its description, which is returned.
 
     interrupted: where checkpoints go; one that lies there is gone on from
+    beginning: the trained model to begin with
     """
     from safetensors.torch import save_file
 
     from pipeline.core import lightning_training
-    from pipeline.tasks.recommendation.learning import export, sanity
+    from pipeline.tasks.recommendation.learning import continuing, export, sanity
 
     params = context.params.train
     past = read_past(context.paths, params)
     ranker, training, validation = _begin(context, past)
     checked = sanity.check(ranker, training)
+    if beginning:
+        continuing.refuse_leak(beginning, past.parts[-1].first_day)
+        continuing.take_over(ranker, beginning, past.catalogue, training.inputs.names)
     trainer = _fit(context, interrupted, ranker, training, validation)
     ranker.cpu()
     weights = {name: value.contiguous() for name, value in ranker.state_dict().items()}
@@ -53,6 +60,7 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
     context.run.log_dataset(context.paths.prepared / "train", len(past.parts[0]))
     parameter_count = sum(p.numel() for p in ranker.parameters())
     val_recall = history[-1]["val_recall"]
+    kept, gates = _forgetting(context, past, ranker, validation, beginning)
     return Training(
         description={
             "retrieval": params.retrieval.model_dump(),
@@ -60,6 +68,7 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
             "network": params.network.model_dump(mode="json"),
             "clock": params.clock,
             "timezone": context.params.collect.timezone.local,
+            "learnt_until": past.parts[-1].first_day,
             "parameter_count": parameter_count,
             "mflop_per_question": checked["mflop_per_question"],
             "val_recall_at_20": val_recall,
@@ -71,7 +80,9 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
             "fit_seconds": seconds,
             "questions_per_second": len(training) * params.epochs / seconds,
             **checked,
+            **kept,
         },
+        gates=gates,
         summary=f"{parameter_count:,} parameters, {params.epochs} epochs of {len(training):,} questions in "
         f"{seconds:.0f} s on {lightning_training.device_name(trainer)}; validation recall at 20 "
         f"{val_recall:.4f}",
@@ -83,6 +94,25 @@ def take_part(context: Context, interrupted: Path) -> None:
     """The same training in another process than the first, which alone leaves what `train` leaves."""
     past = read_past(context.paths, context.params.train)
     _fit(context, interrupted, *_begin(context, past))
+
+
+def _forgetting(
+    context: Context, past: "Past", ranker: "Ranker", validation: "Examples", beginning: Beginning | None
+) -> tuple[Mapping[str, float], tuple[Gate, ...]]:
+    """Recall at 20 of the customers that the old model knew, by it and by the new one, both asked now."""
+    from pipeline.tasks.recommendation.learning import continuing, ranking, scoring
+
+    if not (beginning and beginning.own):
+        return {}, ()
+    params = context.params.train
+    asked = validation.rows(continuing.old_rows(beginning, past, validation))
+    before = continuing.recall_before(beginning, past.catalogue, asked)
+    after = before
+    if len(asked):
+        scores = np.where(asked.inputs.products >= 0, scoring.scores(ranker, asked), -np.inf)
+        after = ranking.recall(scores, asked.relevant, asked.wanted, continuing.LIST)
+    figures, gate = starting.forgetting(before, after, params.start, params.seed)
+    return figures, (gate,)
 
 
 def _begin(context: Context, past: "Past") -> "tuple[Ranker, Examples, Examples]":
@@ -110,13 +140,14 @@ def _fit(
 ) -> "Trainer":
     from lightning.pytorch.callbacks import LearningRateMonitor
 
-    from pipeline.core import lightning_training
+    from pipeline.core import lightning_training, taking_over
     from pipeline.tasks.recommendation.learning import fitting
 
     params, checkpoint = context.params.train, interrupted / CHECKPOINT
+    taking_over.freeze(ranker, params.start.freeze if params.start else ())
     return fitting.fit(
         ranker,
-        params,
+        starting.at_its_rate(params, params.start),
         params.seed,
         training,
         validation,
@@ -127,6 +158,7 @@ def _fit(
             lightning_training.EpochCheckpoint(checkpoint),
             lightning_training.History(interrupted / "history.csv", HISTORY),
             LearningRateMonitor("step"),
+            taking_over.KeepFrozen(),
         ],
         enable_progress_bar=True,
         log_every_n_steps=50,

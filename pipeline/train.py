@@ -17,7 +17,7 @@ def run(context: Context) -> Evidence:
     paths, start = context.paths, context.params.train.start
     version = starting.version(paths, start)
     with checkpoints.resumable(context, version) as interrupted, writing_folder(paths.model) as folder:
-        beginning = version and starting.fetch(paths, version, context.task, interrupted / "start")
+        beginning = starting.fetch(paths, version, context.task, interrupted / "start") if version else None
         with context.run.system_metrics():
             training = context.hook().train(context, interrupted, folder, beginning)
         model_package.describe(
@@ -26,7 +26,7 @@ def run(context: Context) -> Evidence:
                 "project": context.project,
                 "task": context.task,
                 "data_sha256": sha256_of_folder(paths.prepared / "train"),
-                "started_from": beginning and beginning.as_json(),
+                "started_from": beginning.as_json() if beginning else None,
                 **training.description,
             },
             training.files,

@@ -22,7 +22,7 @@ def is_first() -> bool:
 
 def refuse_mismatch(hardware: Hardware) -> None:
     """ParameterError: other processes were started than the parameters say; each would train by itself."""
-    if hardware.devices == "auto":
+    if isinstance(hardware.devices, str):
         return  # Lightning counts the devices, and holds them to what was started
     wanted = hardware.devices * hardware.num_nodes
     started = int(os.environ.get("WORLD_SIZE") or wanted)

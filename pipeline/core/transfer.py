@@ -38,9 +38,14 @@ class Trials(Protocol):
     items: how many training items there are; unit: what one is; score: what the scores are
     """
 
-    items: int
-    unit: str
-    score: str
+    @property
+    def items(self) -> int: ...
+
+    @property
+    def unit(self) -> str: ...
+
+    @property
+    def score(self) -> str: ...
 
     def scores(self, recipe: Any, beginning: Beginning | None, size: int, seed: int) -> np.ndarray:
         """Of a network trained on `size` items, which `seed` draws: float (N,), for each validation item.

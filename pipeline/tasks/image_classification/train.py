@@ -1,9 +1,13 @@
 """Training an image classifier and exporting it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pipeline.core import model_package, pictures, seen_items, starting
+from pipeline.core.gates import Gate
 from pipeline.core.stage import Context
 from pipeline.core.starting import Beginning
 from pipeline.core.training import Training
@@ -47,15 +51,10 @@ def train(context: Context, interrupted: Path, folder: Path, beginning: Beginnin
     epochs = [row["epoch"] for row in history]
     losses = {name: (epochs, [row[name] for row in history]) for name in ("train_loss", "val_loss")}
     pictures.curves(losses, ("epoch", "loss"), folder / "curves.png")
-    seen_items.write(folder, train_split.ids, val_split.ids, beginning and beginning.package)
+    seen_items.write(folder, train_split.ids, val_split.ids, beginning.package if beginning else None)
     right = (logits.argmax(1) == val_split.labels).astype(float)
     val_accuracy = float(right.mean())
-    kept, gates = {}, ()
-    if beginning and beginning.own:
-        rows = continuing.old_rows(beginning, val_split, collect)
-        before = continuing.right_before(beginning, val_split, rows, collect)
-        kept, gate = starting.forgetting(before, right[rows], params.start, params.seed)
-        gates = (gate,)
+    kept, gates = _forgetting(context, right, val_split, beginning)
     parameter_count = sum(p.numel() for p in network.parameters())
     context.run.log_dataset(context.paths.prepared / "train", len(train_split))
     return Training(
@@ -87,6 +86,24 @@ def train(context: Context, interrupted: Path, folder: Path, beginning: Beginnin
 def take_part(context: Context, interrupted: Path) -> None:
     """The same training in another process than the first, which alone leaves what `train` leaves."""
     _fit(context, interrupted, *_begin(context))
+
+
+def _forgetting(
+    context: Context, right: np.ndarray, val_split: Split, beginning: Beginning | None
+) -> tuple[Mapping[str, float], tuple[Gate, ...]]:
+    """What the old model was right about among the images that chose it, and what the new one is.
+
+    right: float (N,), 1 where the new one is right about a validation image
+    """
+    from pipeline.tasks.image_classification.learning import continuing
+
+    if not (beginning and beginning.own):
+        return {}, ()
+    params, collect = context.params.train, context.params.collect
+    rows = continuing.old_rows(beginning, val_split, collect)
+    before = continuing.right_before(beginning, val_split, rows, collect)
+    figures, gate = starting.forgetting(before, right[rows], params.start, params.seed)
+    return figures, (gate,)
 
 
 def _begin(context: Context) -> "tuple[nn.Module, Split, Split]":

@@ -44,8 +44,8 @@ class Ranking(lightning.LightningModule):
 
     def _loss(self, scores: Tensor, relevant: Tensor) -> Tensor:
         """This process's share of the batch's loss: the mean over the processes is the loss of the batch."""
-        weight = self.trainer.strategy.reduce(question_weights(relevant).sum(), reduce_op="mean")
-        return listwise(scores, relevant, weight)
+        total = self.trainer.strategy.reduce(question_weights(relevant).sum(), reduce_op="sum")
+        return listwise(scores, relevant, total) * self.trainer.world_size
 
     def validation_step(self, batch: tuple[Tensor, ...], _: int) -> None:
         *given, relevant, _bought, wanted = batch

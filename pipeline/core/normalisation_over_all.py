@@ -17,7 +17,7 @@ class NormalisationOverAll(TorchSyncBatchNorm):
     """Lightning applies it before a training in several processes and reverts it afterwards."""
 
     def apply(self, model: nn.Module) -> nn.Module:
-        if model.trainer.strategy.root_device.type != "cpu":  # type: ignore[union-attr, operator]
+        if model.trainer.strategy.root_device.type != "cpu":  # type: ignore[union-attr]
             return super().apply(model)
         for layer in _layers(model):
             layer.forward = partial(_normalise, layer)  # type: ignore[method-assign]
@@ -47,11 +47,12 @@ def _normalise(layer: _BatchNorm, x: Tensor) -> Tensor:
     mean = all_reduce(wide.mean(over)) / processes
     centred = wide - mean.view(shape)
     variance = all_reduce(centred.square().mean(over)) / processes
-    if layer.track_running_stats:
+    if layer.running_mean is not None and layer.running_var is not None:
         rows = x.numel() // x.shape[1] * processes
         with torch.no_grad():
+            assert layer.num_batches_tracked is not None  # there with the other two
             layer.num_batches_tracked.add_(1)
-            momentum = layer.momentum if layer.momentum is not None else 1 / float(layer.num_batches_tracked)
+            momentum = layer.momentum if layer.momentum is not None else 1 / int(layer.num_batches_tracked)
             layer.running_mean.lerp_(mean, momentum)
             layer.running_var.lerp_(variance * (rows / (rows - 1)), momentum)
     y = centred * (variance + layer.eps).rsqrt().view(shape)

@@ -29,7 +29,8 @@ ROWS = {"train": 203, "val": 101}  # neither is a multiple of the batch or of tw
 
 
 def two(**more: Any) -> Hardware:
-    return Hardware(**({"accelerator": "cpu", "strategy": "auto", "devices": 2, "num_nodes": 1} | more))
+    shown = {"accelerator": "cpu", "strategy": "auto", "devices": 2, "num_nodes": 1}
+    return Hardware.model_validate(shown | more)
 
 
 def shares(rows: int, batch: int, count: int, *, shuffle: bool) -> list[list[list[int]]]:

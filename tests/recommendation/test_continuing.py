@@ -77,16 +77,17 @@ def test_what_is_learnt_for_a_type_goes_by_its_products(
     old = load_file(beginning.package / model_package.WEIGHTS)
     ranker = fresh(catalogue, seed=2)
     place = ranker.columns.index(TYPE)
-    drawn = ranker.embeddings[place].weight.detach().clone()
+    name = f"embeddings.{place}.weight"
+    drawn = ranker.state_dict()[name].clone()
     continuing.take_over(ranker, beginning, catalogue, FEATURES)
-    taken = ranker.embeddings[place].weight.detach()
+    taken = ranker.state_dict()[name]
     known = np.load(beginning.package / KNOWN_PRODUCTS)
     theirs = dict(zip(known.tolist(), old["codes"][:-1, TYPE].tolist(), strict=True))
     met = set()
     for product, code in zip(catalogue.product_ids.tolist(), catalogue.codes[:, TYPE].tolist(), strict=True):
         if theirs.get(product):
             met.add(code)
-            assert torch.equal(taken[code], old[f"embeddings.{place}.weight"][theirs[product]])
+            assert torch.equal(taken[code], old[name][theirs[product]])
     unmet = [code for code in range(1, len(taken)) if code not in met]
     assert len(met) > 3 and torch.equal(taken[unmet], drawn[unmet])
     assert torch.equal(ranker.codes[:-1], torch.from_numpy(catalogue.codes))
@@ -97,9 +98,9 @@ def test_another_shops_types_are_not_taken_for_these(
     beginning: starting.Beginning, catalogue: Catalogue
 ) -> None:
     ranker = fresh(catalogue, seed=2)
-    drawn = [each.weight.detach().clone() for each in ranker.embeddings]
+    drawn = [each.detach().clone() for each in ranker.embeddings.parameters()]
     continuing.take_over(ranker, replace(beginning, own=False), catalogue, FEATURES)
-    assert all(torch.equal(a, b.weight) for a, b in zip(drawn, ranker.embeddings, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(drawn, ranker.embeddings.parameters(), strict=True))
     assert ranker.mean.tolist() == [1.0] * len(FEATURES)
 
 

@@ -51,7 +51,10 @@ class Ranking(lightning.LightningModule):
         *given, relevant, _bought, wanted = batch
         scores = self.ranker(*given).masked_fill(given[0] < 0, MINUS_INFINITY)
         found = recall(scores.float().cpu().numpy(), relevant.cpu().numpy(), wanted.cpu().numpy(), 20)
-        measured = {"val_loss": self._loss(scores, relevant), "val_recall": float(found.mean())}
+        measured: dict[str, Any] = {
+            "val_loss": self._loss(scores, relevant),
+            "val_recall": float(found.mean()),
+        }
         rows = lightning_training.weight(self.trainer, len(scores))
         for name, value in measured.items():
             self.log(name, value, batch_size=rows, prog_bar=True, sync_dist=True)

@@ -51,13 +51,14 @@ class Ranking(lightning.LightningModule):
         *given, relevant, _bought, wanted = batch
         scores = self.ranker(*given).masked_fill(given[0] < 0, MINUS_INFINITY)
         found = recall(scores.float().cpu().numpy(), relevant.cpu().numpy(), wanted.cpu().numpy(), 20)
-        measured: dict[str, Any] = {
-            "val_loss": self._loss(scores, relevant),
-            "val_recall": float(found.mean()),
-        }
-        rows = lightning_training.weight(self.trainer, len(scores))
+        # Shares of one loss weigh alike, however many questions a process has; recall is a mean over its own.
+        whole = self.trainer.strategy.reduce(
+            torch.tensor(float(len(scores)), device=self.device), reduce_op="sum"
+        )
+        rows = {"val_loss": int(whole), "val_recall": lightning_training.weight(self.trainer, len(scores))}
+        measured: dict[str, Any] = {"val_loss": self._loss(scores, relevant), "val_recall": found.mean()}
         for name, value in measured.items():
-            self.log(name, value, batch_size=rows, prog_bar=True, sync_dist=True)
+            self.log(name, float(value), batch_size=rows[name], prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe

@@ -32,7 +32,7 @@ def freeze(network: nn.Module, parts: Sequence[str]) -> None:
     for part in parts:
         chosen = [p for name, p in network.named_parameters() if name == part or name.startswith(f"{part}.")]
         if not chosen:
-            named = sorted({name for name, _ in network.named_children()})
+            named = sorted({name.partition(".")[0] for name, _ in network.named_parameters()})
             raise ParameterError(
                 f"params.yaml: train.start.freeze: {part!r} is no part of the network. It has "
                 f"{', '.join(named)}, and what lies below them (model.json names the network's file)."

@@ -35,7 +35,7 @@ from benchmarks.machine import machine
 from pipeline.core import lightning_training, optimisation, quiet
 from pipeline.core.batches import Batches, on_device
 from pipeline.core.errors import ParameterError
-from pipeline.core.parameters import load
+from pipeline.core.parameters import ONE_DEVICE, load
 from pipeline.core.paths import Paths
 from pipeline.core.statistics import Interval, wilson_interval
 from pipeline.tasks.image_classification.data.dataset import Split, read_split
@@ -120,7 +120,7 @@ def matrix_speed() -> float:
 
 
 def trains_in_bfloat16() -> bool:
-    return lightning_training.trainer(1, "auto").precision == "bf16-mixed"
+    return lightning_training.trainer(1, "auto", ONE_DEVICE).precision == "bf16-mixed"
 
 
 def seconds_of(work: Callable[[], Any], device: torch.device) -> float:

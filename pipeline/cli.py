@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pipeline import tasks
-from pipeline.core import new_project, parameters, quiet, verdict
+from pipeline.core import new_project, parameters, quiet, transfer, verdict
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import FullcycleError, ModelError, ParameterError, ServiceError
 from pipeline.core.paths import Paths
@@ -54,6 +54,8 @@ def main() -> None:
                 tasks.module(task, name).add_arguments(parser_of_verb)
     labels = verbs.add_parser("labels", help="look at doubtful labels and correct them")
     labels_command.add_arguments(labels)
+    fine_tune = verbs.add_parser("transfer", help="does a trained model help where data is scarce?")
+    transfer.add_arguments(fine_tune)
     arguments = parser.parse_args()
     try:
         if arguments.verb == "new":
@@ -62,6 +64,8 @@ def main() -> None:
             run_verb_of_task(arguments)
         elif arguments.verb == "labels":
             labels_command.run(arguments)
+        elif arguments.verb == "transfer":
+            transfer.run(arguments)
         elif arguments.verb == "verdict":
             show_verdicts(_projects(arguments), as_json=arguments.json)
         else:

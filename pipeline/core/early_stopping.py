@@ -37,7 +37,8 @@ class EarlyStopping(lightning.Callback):
             trainer.should_stop = True
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        loss = float(trainer.callback_metrics[MONITORED])
+        # The first process decides for all of them.
+        loss = trainer.strategy.broadcast(float(trainer.callback_metrics[MONITORED]))
         if loss < self.lowest:
             self.lowest, self.best_epoch = loss, trainer.current_epoch
             self.weights = {name: value.detach().clone() for name, value in module.state_dict().items()}

@@ -6,13 +6,17 @@ from typing import Any, Literal
 import lightning
 import torch
 
+from pipeline.core import processes
+from pipeline.core.normalisation_over_all import NormalisationOverAll
+from pipeline.core.parameters import Hardware
 from pipeline.core.resuming import WholeFiles
 
 
 def trainer(
-    epochs: int, precision: Literal["auto", "float32", "bfloat16"], **options: Any
+    epochs: int, precision: Literal["auto", "float32", "bfloat16"], hardware: Hardware, **options: Any
 ) -> lightning.Trainer:
-    """A quiet trainer on whatever accelerator there is. options: passed to lightning.Trainer."""
+    """A quiet trainer. options: passed to lightning.Trainer."""
+    processes.refuse_mismatch(hardware)
     quiet: dict[str, Any] = {
         "logger": False,
         "enable_checkpointing": False,
@@ -21,13 +25,12 @@ def trainer(
     }
     return lightning.Trainer(
         **(quiet | options),
-        accelerator="auto",
-        devices=1,
+        **hardware.model_dump(),
         precision=_precision(precision),
         max_epochs=epochs,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        plugins=WholeFiles(),
+        plugins=[NormalisationOverAll(), WholeFiles()],
     )
 
 
@@ -43,6 +46,14 @@ def _precision(wanted: Literal["auto", "float32", "bfloat16"]) -> Literal["32-tr
             native = torch.cpu._is_amx_tile_supported()
         return "bf16-mixed" if native else "32-true"
     return "bf16-mixed" if wanted == "bfloat16" else "32-true"
+
+
+def weight(trainer: lightning.Trainer, rows: int) -> int:
+    """What `rows` of this process count as in a mean over all processes, as `batch_size` of `log`.
+
+    Lightning 2.6 averages the counts of the processes as whole numbers: of 51 and 50 rows it makes 50.
+    """
+    return rows * trainer.world_size
 
 
 def rise_and_fall(
@@ -64,6 +75,7 @@ def rise_and_fall(
 
 def device_name(used: lightning.Trainer) -> str:
     device = used.strategy.root_device
+    several = f"{used.world_size} processes, each " if used.world_size > 1 else ""
     if device.type == "cuda":
-        return str(torch.cuda.get_device_name(device))
-    return f"{torch.get_num_threads()} CPU threads"
+        return several + str(torch.cuda.get_device_name(device))
+    return f"{several}{torch.get_num_threads()} CPU threads"

@@ -5,16 +5,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import LearningRateMonitor
 
 from pipeline.core.early_stopping import EarlyStopping
-from pipeline.core.errors import ModelError
+from pipeline.core.errors import Interrupted, ModelError
 from pipeline.core.history import History
 from pipeline.core.parameters import LongRun
 from pipeline.core.resuming import Checkpoints
+from pipeline.core.taking_over import KeepFrozen
 from pipeline.core.tracking import StageRun
 from pipeline.core.training_watch import TrainingWatch
 
@@ -49,24 +51,9 @@ def fit(
 
     train: a task's `fit` with everything but what is given here; metrics: see History
     """
-    checkpoint = interrupted / CHECKPOINT
-    history, checkpoints = History(metrics), Checkpoints(checkpoint, params.checkpoint_seconds)
-    stopping = EarlyStopping(params.early_stopping_patience) if params.early_stopping_patience else None
-    watch = TrainingWatch(params.watch, run.log_measurements)
-    with explained():
-        trainer = train(
-            resume_from=str(checkpoint) if checkpoint.is_file() else None,
-            logger=run.lightning_logger(),
-            callbacks=[
-                history,
-                watch,
-                *([stopping] if stopping else []),
-                LearningRateMonitor("step"),
-                checkpoints,
-            ],
-            enable_progress_bar=True,
-            log_every_n_steps=50,
-        )
+    callbacks = _callbacks(params, metrics, interrupted, run)
+    trainer = _train(train, callbacks, interrupted, run)
+    history, watch, stopping, checkpoints = callbacks
     rows, seconds = history.write(folder)
     kept, remarks = rows[-1], ""
     if stopping and stopping.stopped:
@@ -78,6 +65,58 @@ def fit(
     if checkpoints.costs:
         figures["checkpoint_ms"] = 1000 * statistics.median(checkpoints.costs)
     return Fitted(trainer, rows, kept, seconds, figures, remarks)
+
+
+def take_part(
+    train: Callable[..., lightning.Trainer],
+    params: LongRun,
+    metrics: Mapping[str, str],
+    interrupted: Path,
+    run: StageRun,
+) -> None:
+    """The same training in another process than the first, which leaves nothing (core/processes.py).
+
+    An error that all processes raise together is the first one's to tell: Lightning would kill it, once
+    another has ended with an exit code that is not 0.
+    """
+    callbacks = _callbacks(params, metrics, interrupted, run)
+    try:
+        _train(train, callbacks, interrupted, run)
+    except (Interrupted, ModelError):
+        if not callbacks.checkpoints.agreed:
+            raise
+
+
+class _Callbacks(NamedTuple):
+    """In the order in which they are called."""
+
+    history: History
+    watch: TrainingWatch
+    stopping: EarlyStopping | None
+    checkpoints: Checkpoints
+
+
+def _callbacks(params: LongRun, metrics: Mapping[str, str], interrupted: Path, run: StageRun) -> _Callbacks:
+    return _Callbacks(
+        History(metrics),
+        TrainingWatch(params.watch, run.log_measurements),
+        EarlyStopping(params.early_stopping_patience) if params.early_stopping_patience else None,
+        Checkpoints(interrupted / CHECKPOINT, params.checkpoint_seconds),
+    )
+
+
+def _train(
+    train: Callable[..., lightning.Trainer], callbacks: _Callbacks, interrupted: Path, run: StageRun
+) -> lightning.Trainer:
+    checkpoint = interrupted / CHECKPOINT
+    with explained():
+        return train(
+            resume_from=str(checkpoint) if checkpoint.is_file() else None,
+            logger=run.lightning_logger(),
+            callbacks=[LearningRateMonitor("step"), KeepFrozen(), *(each for each in callbacks if each)],
+            enable_progress_bar=True,
+            log_every_n_steps=50,
+        )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import difflib
 import textwrap
 import types
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline.core.errors import ParameterError
 
 VALUE_SHOWN = 100  # characters of a refused value, in a message
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Strict(BaseModel):
@@ -134,9 +135,36 @@ class Checks(Strict):
     line_up_z_min: float = Field(ge=0)
 
 
-class LongRun(Strict):
-    """What `train` has beside a recipe: how it is interrupted, stopped and watched (core/long_run.py)."""
+class Hardware(Strict):
+    """What Lightning trains on, and in how many processes: one for each device of each node."""
 
+    accelerator: Literal["auto", "cpu", "gpu"]
+    strategy: Literal["auto", "ddp"]
+    devices: Literal["auto"] | Annotated[int, Field(ge=1)]
+    num_nodes: int = Count
+
+
+# What pilots, the label audit and comparisons train on, many small networks one after another.
+ONE_DEVICE = Hardware(accelerator="auto", strategy="auto", devices=1, num_nodes=1)
+
+
+class Start(Strict):
+    """A trained model to begin with (pipeline/core/starting.py). from: champion, of this project; NAME, the
+    champion of another; NAME/3, that version."""
+
+    from_: str = Field(alias="from", pattern=r"^[A-Za-z][\w-]*(/[1-9]\d*)?$")
+    freeze: tuple[str, ...]
+    learning_rate_factor: float = Field(gt=0, le=10)
+    margin: float = Share
+    draws: int = Field(ge=100)
+
+
+class LongRun(Strict):
+    """What `train` has beside a recipe: with what it begins, what it runs on, how it is interrupted, stopped
+    and watched (core/long_run.py)."""
+
+    start: Start | None
+    hardware: Hardware
     checkpoint_seconds: float = Field(gt=0)
     early_stopping_patience: int | None = Field(ge=1)
     checks: Checks
@@ -211,8 +239,13 @@ def load(path: Path, project: str) -> ProjectParameters:
         given = section.get("task") if isinstance(section, dict) else section
         raise ParameterError(f"{where}.task: {given!r} is not a task. Allowed: {', '.join(tasks.names())}.")
     model: type[ProjectParameters] = tasks.module(section["task"], "parameters").Parameters
+    return checked(model, section, where)
+
+
+def checked(model: type[Model], values: dict[str, Any], where: str) -> Model:
+    """The values as parameters. ParameterError: some are wrong; `where` says of what."""
     try:
-        return model.model_validate(section)
+        return model.model_validate(values)
     except ValidationError as error:
         raise ParameterError(_explain(where, error, model)) from None
 
@@ -272,7 +305,7 @@ def _fields_at(model: Any, location: list[str]) -> set[str]:
     """Names of the keys allowed at `location` of `model`; of all branches where it is a union."""
     for part in location:
         model, _ = _step(model, part)
-    return {name for m in _models(model) for name in m.model_fields}
+    return {info.alias or name for m in _models(model) for name, info in m.model_fields.items()}
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -54,6 +54,18 @@ def by_alias(client: "MlflowClient", project: str, alias: str) -> Version | None
         raise
 
 
+def by_number(client: "MlflowClient", name: str, number: str) -> Version | None:
+    """One version of a registered model, None when there is none of that number."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _version(client.get_model_version(name, number))
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
 def by_checksum(client: "MlflowClient", project: str, checksum: str) -> Version | None:
     """The version whose network has this SHA-256, None when it was never registered."""
     found = client.search_model_versions(f"name = '{project}' and tags.sha256 = '{checksum}'")

@@ -6,6 +6,9 @@ optimiser asked for the number of steps), a file that is whole after a kill or a
 is sound. There are two kinds of moments at which a checkpoint may be taken: after a step that is not the last
 of its epoch, and after the whole epoch. (After the last step, before validation, Lightning would leave out
 validation and the end of the epoch when it goes on.)
+
+Several processes save together, or not at all: each gives its random states, the first writes. So they agree
+after each step on whether one of them wants to, and on whether the loss is a number.
 """
 
 import io
@@ -59,12 +62,15 @@ class Checkpoints(lightning.Callback):
     asks the process to end. Must be the last of the callbacks, so that it keeps what the others found.
 
     A loss or a weight that is no finite number stops the training before it is saved.
+
+    agreed: whether the training ended with an error that all processes raise together
     """
 
     def __init__(self, path: Path, seconds: float) -> None:
         self.path, self.seconds = path, seconds
         self.kept = "none had been written yet"  # which checkpoint lies there, in words
         self.costs: list[float] = []  # seconds of each checkpoint
+        self.agreed = False
         self._asked: int | None = None  # number of the signal
         self._losses: list[Tensor] = []  # of the steps since they were last looked at
         self._restored: dict[str, Any] | None = None
@@ -72,7 +78,7 @@ class Checkpoints(lightning.Callback):
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, _: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint["random"] = random_state()
+        checkpoint["random"] = _of_all_processes(trainer, random_state())
         checkpoint["batches"] = _batches(trainer).state_dict()
 
     def on_load_checkpoint(
@@ -82,7 +88,14 @@ class Checkpoints(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         if self._restored is not None:
-            restore_random_state(self._restored["random"])
+            states = self._restored["random"]
+            if len(states) != trainer.world_size:
+                raise ModelError(
+                    f"{self.path}: the interrupted training ran in {len(states)} process(es), this one in "
+                    f"{trainer.world_size}. Give it as many devices, or remove the folder "
+                    f"{self.path.parent}; `dvc repro` then trains from the beginning."
+                )
+            restore_random_state(states[trainer.global_rank])
             _batches(trainer).load_state_dict(self._restored["batches"])
             self._restored = None
             self.kept = f"that of step {trainer.global_step} is kept: {self.path}"
@@ -102,14 +115,18 @@ class Checkpoints(lightning.Callback):
         self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, *_: Any
     ) -> None:
         self._losses.append(outputs["loss"].detach())
-        if module.device.type == "cpu" or len(self._losses) >= ASYNCHRONOUS_STEPS:
+        looked = module.device.type == "cpu" or len(self._losses) >= ASYNCHRONOUS_STEPS
+        if looked:
             self._refuse_bad_losses(trainer)
-        due = self._asked is not None or time.monotonic() - self._saved >= self.seconds
-        if due and not trainer.is_last_batch:
+        if (looked or trainer.world_size == 1) and not trainer.is_last_batch and self._due(trainer):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         self._save(trainer)
+
+    def _due(self, trainer: lightning.Trainer) -> bool:
+        due = self._asked is not None or time.monotonic() - self._saved >= self.seconds
+        return trainer.strategy.reduce_boolean_decision(due, all=False) if trainer.world_size > 1 else due
 
     def _save(self, trainer: lightning.Trainer) -> None:
         self._refuse_bad_losses(trainer)
@@ -127,13 +144,15 @@ class Checkpoints(lightning.Callback):
         self._saved = time.monotonic()
         self.costs.append(self._saved - began)
         self.kept = f"that of step {step} is kept: {self.path}"
-        if self._asked is not None:
-            raise Interrupted(self._asked, f" after step {step}, which is kept: {self.path}")
+        asked = max(number or 0 for number in _of_all_processes(trainer, self._asked))
+        if asked:
+            self.agreed = True
+            raise Interrupted(asked, f" after step {step}, which is kept: {self.path}")
 
     def _refuse_bad_losses(self, trainer: lightning.Trainer) -> None:
         if not self._losses:
             return
-        losses = torch.stack(self._losses).float()
+        losses = trainer.strategy.reduce(torch.stack(self._losses).float(), reduce_op="mean")
         self._losses.clear()
         bad = (~losses.isfinite()).nonzero().flatten().tolist()
         if bad:
@@ -151,6 +170,7 @@ class Checkpoints(lightning.Callback):
             )
 
     def _stop(self, trainer: lightning.Trainer, what: str) -> None:
+        self.agreed = True
         raise ModelError(
             f"train: {what} (epoch {trainer.current_epoch}, of {trainer.num_training_batches} steps each). "
             f"The last good checkpoint: {self.kept}. The training has diverged: lower train.learning_rate "
@@ -165,14 +185,23 @@ def _batches(trainer: lightning.Trainer) -> Batches:
     return batches
 
 
+def _of_all_processes(trainer: lightning.Trainer, own: Any) -> list[Any]:
+    """What each process gives, by rank; every one must ask."""
+    found = [own] * trainer.world_size
+    if len(found) > 1:
+        torch.distributed.all_gather_object(found, own)
+    return found
+
+
 def random_state() -> dict[str, Any]:
-    """Every generator's state, as tensors and plain values, which torch loads without running code."""
+    """State of each generator of this process, as tensors and plain values: torch loads it without running
+    code."""
     name, keys, *rest = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
     }
 
 
@@ -182,5 +211,5 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if state["cuda"] is not None:
+        torch.cuda.set_rng_state(state["cuda"])

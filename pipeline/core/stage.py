@@ -22,13 +22,14 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from pipeline import tasks
-from pipeline.core import quiet
+from pipeline.core import processes, quiet
 from pipeline.core.artifacts import write_json
 from pipeline.core.errors import (
     DiskFull,
     FullcycleError,
     GateFailed,
     Interrupted,
+    ParameterError,
     SourceError,
     TrackingError,
     is_disk_full,
@@ -87,8 +88,15 @@ class Context:
         return tasks.module(self.task, name or self.stage)
 
 
-def main(run: Callable[[Context], Evidence], sections: tuple[str, ...]) -> None:
-    """The entry point of a stage module; ends the process with the exit code."""
+def main(
+    run: Callable[[Context], Evidence],
+    sections: tuple[str, ...],
+    take_part: Callable[[Context], None] | None = None,
+) -> None:
+    """The entry point of a stage module; ends the process with the exit code.
+
+    take_part: what the other processes of a stage do that runs in several (pipeline/core/processes.py)
+    """
     began = process_start()
     quiet.silence()
     stage = Path(sys.argv[0]).stem
@@ -98,7 +106,15 @@ def main(run: Callable[[Context], Evidence], sections: tuple[str, ...]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        execute(stage, paths, run, sections, began)
+        if processes.is_first():
+            execute(stage, paths, run, sections, began)
+        elif take_part is not None:
+            take_part(_context(stage, paths, sections, began)[0])
+        else:
+            raise ParameterError(
+                f"{stage} runs in one process, but one of {', '.join(processes.NUMBERS)} says that this is "
+                f"another. Unset them, or start `python -m pipeline.{stage} {paths.project}` once."
+            )
     except FullcycleError as error:
         print(f"\n{stage}@{paths.project}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -119,10 +135,8 @@ def execute(
     began: float,
 ) -> Evidence:
     """Runs one stage in this process. began: Unix time in seconds at which the process started."""
-    parameters = load(paths.root / "params.yaml", paths.project)
-    stage_run = StageRun(paths, stage, began)
-    shown = SimpleNamespace(**{name: parameters.section(name) for name in sections})
-    context = Context(stage, paths, parameters.task, shown, stage_run)
+    context, parameters = _context(stage, paths, sections, began)
+    stage_run = context.run
     startup = time.time() - began
     try:
         evidence = run(context)
@@ -150,6 +164,14 @@ def execute(
         advice = [f"Revisit {gate.revisit}: {gate.remedy}" for gate in evidence.failed]
         raise GateFailed("\n".join(["a gate fails.", *map(str, evidence.failed), *advice]))
     return evidence
+
+
+def _context(
+    stage: str, paths: Paths, sections: tuple[str, ...], began: float
+) -> tuple[Context, ProjectParameters]:
+    parameters = load(paths.root / "params.yaml", paths.project)
+    shown = SimpleNamespace(**{name: parameters.section(name) for name in sections})
+    return Context(stage, paths, parameters.task, shown, StageRun(paths, stage, began)), parameters
 
 
 def _as_json(context: Context, evidence: Evidence, began: float, startup: float) -> dict[str, Any]:

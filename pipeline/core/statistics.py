@@ -87,6 +87,23 @@ def clustered_mean(
     return float(values.mean()), (float(low), float(high))
 
 
+def crossed_mean(values: np.ndarray, *, draws: int, seed: int) -> tuple[float, Interval]:
+    """Mean of `values` (S, N), of S trainings on the same N items, and its 95 % bootstrap interval.
+
+    Trainings and items are redrawn independently of each other (the pigeonhole bootstrap, Owen 2007,
+    arXiv:0712.1111): the interval speaks of other seeds and of other items.
+    """
+    trainings, items = values.shape
+    rng = np.random.default_rng(seed)
+    means = np.empty(draws)
+    for i in range(draws):
+        of_trainings = np.bincount(rng.integers(0, trainings, trainings), minlength=trainings)
+        of_items = np.bincount(rng.integers(0, items, items), minlength=items)
+        means[i] = of_trainings @ values @ of_items / values.size
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(values.mean()), (float(low), float(high))
+
+
 def auroc(usual: np.ndarray, planted: np.ndarray) -> tuple[float, Interval]:
     """Probability that a planted outlier scores higher than a usual image, and its 95 % interval.
 

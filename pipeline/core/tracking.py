@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipeline.core import processes
 from pipeline.core.artifacts import sha256_of_folder
 from pipeline.core.errors import DiskFull, TrackingError, is_disk_full
 from pipeline.core.paths import Paths
@@ -150,7 +151,10 @@ class StageRun:
         self.client.log_batch(self.parent_id if parent else self.id, metrics=entries)
 
     def log_measurements(self, found: Sequence[Measurement]) -> None:
-        """Many values at once, of many steps: a write for each would cost more than the step."""
+        """Many values at once, of many steps: a write for each would cost more than the step. In a process
+        that takes part in the run, nothing is written."""
+        if not processes.is_first():
+            return
         from mlflow.entities import Metric
 
         entries = [Metric(m.name, m.value, m.milliseconds, m.step) for m in found]
@@ -177,8 +181,12 @@ class StageRun:
         self.set_tags({"data.sha256": digest}, parent=True)
 
     def lightning_logger(self) -> "Logger":
-        """What Lightning logs goes into this run."""
+        """What Lightning logs goes into this run; in a process that takes part in it, nowhere."""
         from lightning.pytorch.loggers import MLFlowLogger
+        from lightning.pytorch.loggers.logger import DummyLogger
+
+        if not processes.is_first():
+            return DummyLogger()
 
         return MLFlowLogger(
             experiment_name=self.paths.project, tracking_uri=tracking_uri(self.paths), run_id=self.id

@@ -4,6 +4,8 @@ Every so many steps, for each layer: the norm of its gradient (before clipping),
 weights is against the weights (about 0.001 is usual: Karpathy, CS231n, "Neural Networks Part 3"); for each
 activation the share of silent units. Once an epoch: validation loss against training loss. An alarm says what
 to change and stops nothing: what cannot go on is stopped by a loss that is no number (core/resuming.py).
+Several processes find the same: gradients and losses are those of the whole batch, a unit is silent if it is
+in all of them.
 """
 
 import statistics
@@ -11,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Any
 
 import lightning
@@ -72,7 +75,8 @@ class TrainingWatch(lightning.Callback):
 
     def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         if trainer.global_step % self.limits.every_steps == 0:
-            self._units = self._measuring.enter_context(SilentUnits())
+            largest = partial(trainer.strategy.reduce, reduce_op="max")
+            self._units = self._measuring.enter_context(SilentUnits(largest))
 
     def on_before_zero_grad(self, *_: Any) -> None:
         self._measuring.close()

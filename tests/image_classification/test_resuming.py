@@ -13,6 +13,7 @@ from typing import Any
 import lightning
 import pytest
 import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from pipeline.core import long_run
 from pipeline.core.early_stopping import EarlyStopping
@@ -226,6 +227,7 @@ def test_a_gpu_is_not_waited_for_each_step_and_the_bad_one_is_still_named(tmp_pa
 
     class Trainer:
         global_step, current_epoch, num_training_batches = 105, 3, 30
+        strategy = SingleDeviceStrategy("cpu")
 
     with pytest.raises(ModelError, match="the loss is inf at step 103"):
         callback._refuse_bad_losses(Trainer())  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from pipeline.core.errors import DiskFull, GateFailed, SourceError, TrackingErro
 from pipeline.core.gates import Gate
 from pipeline.core.parameters import load
 from pipeline.core.paths import Paths
+from pipeline.core.registry import Version
 from pipeline.core.stage import Context, Evidence
 from pipeline.core.tracking import StageRun
 from tests.conftest import run_stage
@@ -223,12 +224,30 @@ def test_a_training_goes_on_in_the_same_run_to_the_same_files(workspace: Path) -
 
 def test_an_interrupted_training_of_other_parameters_is_not_gone_on_with(workspace: Path) -> None:
     context = stage_context(workspace)
-    folder = checkpoints.resumable(context)
+    folder = checkpoints.resumable(context, None)
     (folder / "last.ckpt").write_text("kept")
-    assert checkpoints.resumable(stage_context(workspace)) == folder and (folder / "last.ckpt").exists()
+    assert checkpoints.resumable(stage_context(workspace), None) == folder
+    assert (folder / "last.ckpt").exists()
     change(workspace, "train", "epochs", to=3)
-    checkpoints.resumable(stage_context(workspace))
+    checkpoints.resumable(stage_context(workspace), None)
     assert not (folder / "last.ckpt").exists()
+
+
+def test_an_interrupted_training_is_gone_on_with_from_the_same_model_only(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first process and the others decide alike."""
+    first, second = (Version("digits", str(i), f"{i}" * 64) for i in (1, 2))
+    folder = checkpoints.resumable(stage_context(workspace), first)
+    (folder / "last.ckpt").write_text("kept")
+    for other in (second, None):
+        assert not checkpoints.taken_part_in(stage_context(workspace), other).exists()
+    assert checkpoints.taken_part_in(stage_context(workspace), first) == folder
+    assert checkpoints.resumable(stage_context(workspace), first) == folder
+    assert (folder / "last.ckpt").exists()
+    checkpoints.resumable(stage_context(workspace), second)
+    assert not (folder / "last.ckpt").exists()
+    assert "The model to begin with changed since a training was interrupted" in capsys.readouterr().out
 
 
 def stage_context(workspace: Path) -> Context:

@@ -282,3 +282,15 @@ def test_a_training_of_very_few_steps_has_a_schedule(past: Past, asked: Examples
     before = ranker.taste.weight.detach().clone()
     fitting.fit(ranker, params, 1, few)
     assert not torch.equal(ranker.taste.weight, before) and ranker.taste.weight.isfinite().all()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.01])
+def test_slices_of_a_batch_add_up_to_its_loss(share: float) -> None:
+    """As processes share out a batch, also one with hardly a relevant candidate."""
+    torch.manual_seed(0)
+    scores, relevant = torch.randn(12, 9), (torch.rand(12, 9) < share).float()
+    whole = fitting.listwise(scores, relevant)
+    slices = list(zip(scores.tensor_split(3), relevant.tensor_split(3), strict=True))
+    total = fitting.question_weights(relevant).sum()
+    shared = sum(float(fitting.listwise(*part, total)) for part in slices)
+    assert 0 < shared == pytest.approx(whole.item(), rel=1e-6)

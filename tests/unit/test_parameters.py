@@ -11,6 +11,7 @@ from pipeline.core.errors import ParameterError
 from pipeline.core.parameters import load
 from tests.imports import ROOT
 
+START = {"from": "champion", "freeze": [], "learning_rate_factor": 0.1, "margin": 0.002, "draws": 1000}
 SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
@@ -45,6 +46,14 @@ def test_the_shipped_parameters_are_valid(project: str) -> None:
             ["train", "precision"],
             "float8",
             ["train.precision", "'float8'", "'auto', 'float32'"],
+        ),
+        (["train", "hardware", "devices"], 0, ["train.hardware.devices", "0", "greater than or equal to 1"]),
+        (["train", "hardware", "strategy"], "fsdp", ["train.hardware.strategy", "'auto' or 'ddp'"]),
+        (["train", "start"], START | {"from": "../x"}, ["train.start.from", "'../x'", "pattern"]),
+        (
+            ["train", "start"],
+            START | {"form": 1},
+            ["train.start.form", "unknown key", "(did you mean 'from'?)"],
         ),
         (["train", "network", "blocks"], [1], ["train.network", "one entry for each stage"]),
         (["train", "network", "name"], "resnot", ["train.network", "'resnot'", "'mlp'", "'resnet'"]),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from pipeline.core import seen_items
 from pipeline.core.deployed_network import DeployedNetwork
 from pipeline.core.errors import IncompatibleModel
 from pipeline.core.evaluation import Evaluation
@@ -63,6 +64,7 @@ def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
     )  # fmt: skip
     comparisons = shallow.compare(limits, read_split(paths.prepared / "train"), test, right)
     best = comparisons[0]
+    learnt = int(np.isin(seen_items.numbers(test.ids), seen_items.read(paths.model)[0]).sum())
     parity = _parity(network, paths.model, params, test)
     robustness = _robustness(network, test, limits.seed)
 
@@ -103,6 +105,9 @@ def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
                  "fit the temperature on more validation images.", error_interval),
             Gate("gain_over_shallow_low", best.gain_interval[0], "at least", 0.0, "training",
                  f"the network does not beat {best.title}; use that, or train better.", best.gain_interval),
+            Gate("unseen_images_learnt_from", learnt, "at most", 0, "data",
+                 "the model was begun with one that has learnt from them: set train.start to null, or go "
+                 "back to the prepare.salt and the shares of that time."),
             Gate("export_changed_decisions", parity["changed"], "at most", 0, "training",
                  "the exported graph differs from the trained network; mend the export."),
         ),

@@ -1,50 +1,55 @@
 """Training a ranker of products and exporting it."""
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.core import model_package, pictures
+from pipeline.core import model_package, pictures, starting
+from pipeline.core.gates import Gate
 from pipeline.core.paths import Paths
 from pipeline.core.stage import Context
+from pipeline.core.starting import Beginning
 from pipeline.core.training import Training
 from pipeline.tasks.recommendation.data.dataset import read_catalogue, read_split
 from pipeline.tasks.recommendation.data.network import KNOWN_PRODUCTS
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import CATALOGUE
+from pipeline.tasks.recommendation.parameters import Train
 from pipeline.tasks.recommendation.recipe_parameters import Recipe
+
+if TYPE_CHECKING:
+    from lightning import Trainer
+
+    from pipeline.tasks.recommendation.learning.examples import Examples, Past
+    from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
 
 # Columns of history.csv beside the loss of the training, and what Lightning calls them.
 HISTORY = {"val_loss": "val_loss", "val_recall": "val_recall"}
 
 
-def train(context: Context, interrupted: Path, folder: Path) -> Training:
+def train(context: Context, interrupted: Path, folder: Path, beginning: Beginning | None) -> Training:
     """Leaves the files of a model package in `folder`, but for its description, which is returned.
 
     interrupted: where checkpoints go; one that lies there is gone on from
+    beginning: the trained model to begin with
     """
-    import lightning
     from safetensors.torch import save_file
 
     from pipeline.core import long_run
     from pipeline.core.lightning_training import device_name
-    from pipeline.tasks.recommendation.learning import examples, export, fitting, networks, sanity
+    from pipeline.tasks.recommendation.learning import continuing, export, sanity
 
     params = context.params.train
     past = read_past(context.paths, params)
-    val_from = past.parts[-1].first_day
-    asked = params.examples
-    training = examples.training(
-        past, val_from, asked.origins, asked.every_days, asked.horizon_days,
-        asked.live_share, asked.hidden_share, asked.questions_max, params.seed,
-    )  # fmt: skip
-    validation = examples.at(past, val_from, past.next_baskets(val_from, asked.horizon_days))
-    lightning.seed_everything(params.seed, verbose=False)
-    mean, std = fitting.feature_statistics(training)
-    ranker = networks.build(params.network, past.catalogue.codes, mean, std, params.retrieval.baskets)
+    ranker, training, validation = _begin(context, past)
     checked = sanity.check(ranker, params, training)
-    fit = partial(fitting.fit, ranker, params, params.seed, training, validation)
+    if beginning:
+        continuing.refuse_leak(beginning, past.parts[-1].first_day)
+        continuing.take_over(ranker, beginning, past.catalogue, training.inputs.names)
+    fit = _fit(params, ranker, training, validation)
     fitted = long_run.fit(fit, params, HISTORY, interrupted, folder, context.run)
     ranker.cpu()
     weights = {name: value.contiguous() for name, value in ranker.state_dict().items()}
@@ -57,6 +62,7 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
     context.run.log_dataset(context.paths.prepared / "train", len(past.parts[0]))
     parameter_count = sum(p.numel() for p in ranker.parameters())
     val_recall = fitted.kept["val_recall"]
+    kept, gates = _forgetting(context, past, ranker, validation, beginning)
     return Training(
         description={
             "retrieval": params.retrieval.model_dump(),
@@ -64,6 +70,7 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
             "network": params.network.model_dump(mode="json"),
             "clock": params.clock,
             "timezone": context.params.collect.timezone.local,
+            "learnt_until": past.parts[-1].first_day,
             "parameter_count": parameter_count,
             "mflop_per_question": checked["mflop_per_question"],
             "val_recall_at_20": val_recall,
@@ -76,7 +83,9 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
             "questions_per_second": len(training) * len(epochs) / seconds,
             **checked,
             **fitted.figures,
+            **kept,
         },
+        gates=gates,
         summary=f"{parameter_count:,} parameters, {len(epochs)} epochs of {len(training):,} questions in "
         f"{seconds:.0f} s on {device_name(fitted.trainer)}; validation recall at 20 "
         f"{val_recall:.4f}{fitted.remarks}",
@@ -84,7 +93,74 @@ def train(context: Context, interrupted: Path, folder: Path) -> Training:
     )
 
 
-def read_past(paths: Paths, recipe: Recipe) -> "examples.Past":  # type: ignore[name-defined] # noqa: F821
+def take_part(context: Context, interrupted: Path) -> None:
+    """The same training in another process than the first, which alone leaves what `train` leaves."""
+    from pipeline.core import long_run
+
+    params = context.params.train
+    fit = _fit(params, *_begin(context, read_past(context.paths, params)))
+    long_run.take_part(fit, params, HISTORY, interrupted, context.run)
+
+
+def _forgetting(
+    context: Context, past: "Past", ranker: "Ranker", validation: "Examples", beginning: Beginning | None
+) -> tuple[Mapping[str, float], tuple[Gate, ...]]:
+    """Recall at 20 of the customers that the old model knew, by it and by the new one, both asked now."""
+    from pipeline.tasks.recommendation.learning import continuing, ranking, scoring
+
+    if not (beginning and beginning.own):
+        return {}, ()
+    params = context.params.train
+    asked = validation.rows(continuing.old_rows(beginning, past, validation))
+    before = continuing.recall_before(beginning, past.catalogue, asked)
+    after = before
+    if len(asked):
+        scores = np.where(asked.inputs.products >= 0, scoring.scores(ranker, asked), -np.inf)
+        after = ranking.recall(scores, asked.relevant, asked.wanted, continuing.LIST)
+    figures, gate = starting.forgetting(before, after, params.start, params.seed)
+    return figures, (gate,)
+
+
+def _begin(context: Context, past: "Past") -> "tuple[Ranker, Examples, Examples]":
+    """The network before its first step, and the questions to train on and to choose by."""
+    import lightning
+
+    from pipeline.tasks.recommendation.learning import examples, fitting, networks
+
+    params = context.params.train
+    val_from = past.parts[-1].first_day
+    asked = params.examples
+    training = examples.training(
+        past, val_from, asked.origins, asked.every_days, asked.horizon_days,
+        asked.live_share, asked.hidden_share, asked.questions_max, params.seed,
+    )  # fmt: skip
+    validation = examples.at(past, val_from, past.next_baskets(val_from, asked.horizon_days))
+    lightning.seed_everything(params.seed, verbose=False)
+    mean, std = fitting.feature_statistics(training)
+    ranker = networks.build(params.network, past.catalogue.codes, mean, std, params.retrieval.baskets)
+    return ranker, training, validation
+
+
+def _fit(
+    params: Train, ranker: "Ranker", training: "Examples", validation: "Examples"
+) -> "Callable[..., Trainer]":
+    """The training, but for what `long_run` gives it."""
+    from pipeline.core import taking_over
+    from pipeline.tasks.recommendation.learning import fitting
+
+    taking_over.freeze(ranker, params.start.freeze if params.start else ())
+    return partial(
+        fitting.fit,
+        ranker,
+        starting.at_its_rate(params, params.start),
+        params.seed,
+        training,
+        validation,
+        hardware=params.hardware,
+    )
+
+
+def read_past(paths: Paths, recipe: Recipe) -> "Past":
     """What may be trained on and chosen by: the training and the validation part."""
     from pipeline.tasks.recommendation.learning import examples
 

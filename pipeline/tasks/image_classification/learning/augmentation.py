@@ -43,22 +43,31 @@ class RandomAffine:
         self.max_bend = max_bend
         self.bend_points = bend_points
 
-    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(
+        self,
+        images: Tensor,
+        generator: torch.Generator | None = None,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> Tensor:
         """Return the transformed images.
 
         Args:
             images: (N, C, H, W), uint8 or float in 0..255; 0 is the background.
             generator: source of randomness.  It may live on the CPU whatever
                 the device of the images, so that a seed means the same on each.
+            rank, processes: the images are slice `rank` of as many equal ones of a
+                batch; its images are transformed as those of the whole batch are.
 
         Returns:
             float32 images of the same shape and range, on the same device.
         """
         count, _, height, width = images.shape
-        maps = self._inverse_maps(count, height, width, generator).to(images.device)
+        whole, own = count * processes, slice(rank * count, (rank + 1) * count)
+        maps = self._inverse_maps(whole, height, width, generator)[own].to(images.device)
         grid = F.affine_grid(maps, list(images.shape), align_corners=False)
         if self.max_bend:
-            grid = grid + self._bends(count, height, width, generator, images.device)
+            grid = grid + self._bends(whole, height, width, generator, images.device)[own]
         return F.grid_sample(images.to(torch.float32), grid, mode="bilinear", align_corners=False)
 
     def _inverse_maps(self, count: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:

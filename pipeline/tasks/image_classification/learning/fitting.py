@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from pipeline.core import lightning_training, optimisation
 from pipeline.core.batches import Batches, epoch_seed, on_device
+from pipeline.core.parameters import ONE_DEVICE, Hardware
 from pipeline.tasks.image_classification.learning.augmentation import RandomAffine
 from pipeline.tasks.image_classification.recipe_parameters import Recipe
 
@@ -38,7 +39,8 @@ class Classifier(lightning.LightningModule):
     def on_after_batch_transfer(self, batch: tuple[Tensor, ...], _: int) -> tuple[Tensor, ...]:
         pixels, *others = batch
         if self.trainer.training and self.augment is not None:
-            pixels = self.augment(pixels, self.generator)
+            trainer = self.trainer
+            pixels = self.augment(pixels, self.generator, trainer.global_rank, trainer.world_size)
         return pixels, *others
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> dict[str, Tensor]:
@@ -46,15 +48,16 @@ class Classifier(lightning.LightningModule):
         pixels, labels, _rows = batch
         logits = self.network(pixels)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-        self.log("train_loss_step", loss, on_step=True, on_epoch=False)
+        self.log("train_loss_step", loss, on_step=True, on_epoch=False, sync_dist=True)
         return {"loss": loss, "logits": logits.detach()}
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         pixels, labels = batch
         logits = self.network(pixels)
-        self.log("val_loss", F.cross_entropy(logits, labels), batch_size=len(labels), prog_bar=True)
         accuracy = (logits.argmax(1) == labels).float().mean()
-        self.log("val_accuracy", accuracy, batch_size=len(labels), prog_bar=True)
+        rows = lightning_training.weight(self.trainer, len(labels))
+        for name, value in (("val_loss", F.cross_entropy(logits, labels)), ("val_accuracy", accuracy)):
+            self.log(name, value, batch_size=rows, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
@@ -73,21 +76,25 @@ def fit(
     train: tuple[np.ndarray, np.ndarray],
     val: tuple[np.ndarray, np.ndarray] | None = None,
     *,
+    hardware: Hardware = ONE_DEVICE,
     resume_from: str | None = None,
     **trainer_options: Any,
 ) -> lightning.Trainer:
-    """Trains `network` in place on whatever accelerator there is.
+    """Trains `network` in place.
 
     train, val: pixels uint8 (N, C, H, W) and labels int64 (N,); seed: of order and augmentation
     resume_from: a checkpoint of an earlier, interrupted call with the same arguments
     trainer_options: passed to lightning.Trainer (logger, callbacks, ...)
     """
-    trainer = lightning_training.trainer(recipe.epochs, recipe.precision, **trainer_options)
+    trainer = lightning_training.trainer(recipe.epochs, recipe.precision, hardware, **trainer_options)
     device = trainer.strategy.root_device
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     rows = np.arange(len(train[1]))  # callbacks that follow single images need to know which they are
-    train_batches = Batches(on_device((*train, rows), device), recipe.batch_size, seed=seed, shuffle=True)
-    val_batches = val and Batches(on_device(val, device), PREDICTION_BATCH, seed=seed, shuffle=False)
+    share: dict[str, int] = {"rank": trainer.global_rank, "processes": trainer.world_size}
+    train_batches = Batches(
+        on_device((*train, rows), device), recipe.batch_size, seed=seed, shuffle=True, **share
+    )
+    val_batches = val and Batches(on_device(val, device), PREDICTION_BATCH, seed=seed, shuffle=False, **share)
     trainer.fit(
         Classifier(network, recipe, seed),
         train_batches,

@@ -26,7 +26,8 @@ from pipeline.core.silent_units import SilentUnits
 from pipeline.core.tracking import Measurement
 
 SETTLED = 5  # looks at the gradient, before its median means something
-EPOCHS_ABOVE = 2  # in a row with a validation loss too high: one alone is common while the learning rate is high
+# Epochs in a row with a validation loss too high: one alone is common while the learning rate is high.
+EPOCHS_ABOVE = 2
 ADVICE = {
     "exploding gradient": "lower train.learning_rate or raise train.schedule.warmup_share",
     "vanishing gradient": "the layer hardly learns: look at its initialisation and at what normalises it",

@@ -20,7 +20,7 @@ from pipeline.core.statistics import student_interval
 from pipeline.tasks.image_classification.data.dataset import write_split
 from pipeline.tasks.image_classification.learning import ablation, networks, sanity
 from pipeline.tasks.image_classification.learning.gradients import layer_norms
-from pipeline.tasks.image_classification.parameters import BASE, Image
+from pipeline.tasks.image_classification.parameters import BASE, Image, Train
 from tests import synthetic_digits
 from tests.imports import ROOT
 
@@ -97,11 +97,12 @@ def test_gradients_vanish_in_thirty_sigmoid_layers_and_not_with_the_advances() -
 
 
 def test_a_network_whose_gradients_vanish_is_stopped_before_a_long_training() -> None:
-    rows = load(ROOT / "params.yaml", "digits").section("ablate").rows()
-    recipe = rows["plain_sigmoid"]
-    network = networks.build(recipe.network, Image(height=28, width=28, channels=1), 10, [0.1], [0.3])
-    with pytest.raises(ModelError, match="could not be learnt by heart"):
-        sanity.check(network, recipe, digits(100))
+    shipped = load(ROOT / "params.yaml", "digits")
+    recipe = shipped.section("ablate").rows()["plain_sigmoid"]
+    train = Train.model_validate(shipped.section("train").model_dump(by_alias=True) | recipe.model_dump())
+    network = networks.build(train.network, Image(height=28, width=28, channels=1), 10, [0.1], [0.3])
+    with pytest.raises(ModelError, match="its output does not depend on its input"):
+        sanity.check(network, train, digits(100))
 
 
 def test_measuring_gradients_leaves_the_network_alone() -> None:

@@ -148,7 +148,7 @@ def test_two_processes_train_as_one_does_and_leave_one_run_each_way(
 ) -> None:
     """Started by Lightning, and by torchrun. No row of the validation part counts twice."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{prepared / 'mlflow.db'}")
-    short = {"epochs": 3, "precision": "float32", "batch_size": 16, "learning_rate": 0.05}
+    short = {"epochs": 3, "precision": "float32", "batch_size": 16, "learning_rate": 0.001}
     set_train(prepared, **short, hardware=two(devices=1).model_dump())
     stage.execute("train", Paths(prepared, "digits"), train.run, train.PARAMS, time.time())
     alone, accuracy = trained(prepared)
@@ -168,8 +168,8 @@ def test_two_processes_train_as_one_does_and_leave_one_run_each_way(
         assert done.stdout.count("train@digits: ") == 1 and "2 processes" in done.stdout
         together, shared_accuracy = trained(prepared)
         assert alone.shape == (3, 4)
-        # Weights that differ by 1e-7 at the start move the validation loss of one process by 1e-4, too.
-        assert (np.abs(together - alone).max(axis=0) <= [0, 1e-5, 1e-3, 0.02]).all()
+        # At higher rates weights that differ by 1e-7 at the start move the loss of one process by 1e-4, too.
+        assert (np.abs(together - alone).max(axis=0) <= [0, 1e-4, 1e-4, 0.02]).all()
         assert shared_accuracy == pytest.approx(accuracy, abs=0.02)  # of weights that differ by rounding
     assert [run.info.status for run in _runs(prepared)] == ["FINISHED"] * 3
     assert not list(prepared.glob("models/.*"))
@@ -179,7 +179,7 @@ def test_two_processes_train_as_one_does_and_leave_one_run_each_way(
 @pytest.mark.slow
 def test_two_processes_that_are_interrupted_go_on_to_the_same_files(prepared: Path) -> None:
     """A signal to one of them ends both, after the same step and with a checkpoint of both."""
-    short = {"epochs": 3, "precision": "float32", "batch_size": 16, "learning_rate": 0.05}
+    short = {"epochs": 3, "precision": "float32", "batch_size": 16, "learning_rate": 0.001}
     set_train(prepared, **short, checkpoint_seconds=1e-9, hardware=two().model_dump())
     done = run_stage("train", prepared)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -284,7 +284,7 @@ def test_a_training_of_very_few_steps_has_a_schedule(past: Past, asked: Examples
     assert not torch.equal(ranker.taste.weight, before) and ranker.taste.weight.isfinite().all()
 
 
-@pytest.mark.parametrize("share", [0.3, 0.01])
+@pytest.mark.parametrize("share", [0.3, 0.02])
 def test_slices_of_a_batch_add_up_to_its_loss(share: float) -> None:
     """As processes share out a batch, also one with hardly a relevant candidate."""
     torch.manual_seed(0)

@@ -106,6 +106,14 @@ class DvcSource(Strict):
     sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class DvcFileSource(Strict):
+    """A file that DVC tracks (PATH.dvc is in git), pulled where it is not here."""
+
+    kind: Literal["dvc_file"]
+    path: str
+    sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class InboxSource(Strict):
     """data/P/inbox, what production captured; how it lies there is fixed (data/README.md). It may be empty,
     and it grows, so nothing is pinned."""

@@ -5,23 +5,32 @@ import sys
 from pathlib import Path
 
 from pipeline.core.errors import SourceError
-from pipeline.core.parameters import DvcSource
+from pipeline.core.parameters import DvcFileSource, DvcSource
 from pipeline.core.paths import Paths
 
 
 def fetch(source: DvcSource, paths: Paths) -> Path:
+    path = pulled(source, paths)
+    if not path.is_dir():
+        raise SourceError(
+            f"{path}: is no folder, though DVC tracks it; params.yaml: "
+            f"projects.{paths.project}.collect.sources names it. Track a folder of images."
+        )
+    return path
+
+
+def pulled(source: DvcSource | DvcFileSource, paths: Paths) -> Path:
+    """The file or folder that DVC tracks, brought here if need be."""
     path = paths.home / source.path
     tracked = path.with_name(f"{path.name}.dvc")
-    where = f"params.yaml: projects.{paths.project}.collect.sources names it"
     if not tracked.is_file():
         raise SourceError(
-            f"{tracked}: no such file, so DVC does not know {source.path}; {where}. Run "
-            f"`dvc add {source.path}`, or correct the path (it is relative to the repository's root)."
+            f"{tracked}: no such file, so DVC does not know {source.path}; params.yaml: "
+            f"projects.{paths.project}.collect.sources names it. Run `dvc add {source.path}`, or correct the "
+            "path (it is relative to the repository's root)."
         )
-    if not path.is_dir():
+    if not path.exists():
         _pull(source.path, paths.home)
-    if not path.is_dir():
-        raise SourceError(f"{path}: is no folder, though DVC tracks it; {where}. Track a folder of images.")
     return path
 
 

@@ -129,3 +129,20 @@ def test_a_folder_that_dvc_tracks_is_pulled(paths: Paths, tmp_path_factory: pyte
         shutil.rmtree(place)
     with pytest.raises(SourceError, match=r"`dvc pull pictures\.dvc` could not bring it \(ERROR"):
         sources.fetch(wanted, paths)
+
+
+def test_a_file_that_dvc_tracks(paths: Paths) -> None:
+    table, pictures = paths.root / "sales.csv", paths.root / "pictures"
+    table.write_text("customer,product\n1,2\n")
+    wanted = source("dvc_file", sources.checksum(table), path="sales.csv")
+    with pytest.raises(SourceError, match=r"DVC does not know sales\.csv; .* Run `dvc add sales\.csv`"):
+        sources.fetch(wanted, paths)
+    table.with_name("sales.csv.dvc").touch()
+    assert sources.fetch(wanted, paths) == table
+    table.write_text("customer,product\n1,3\n")
+    with pytest.raises(SourceError, match="SHA-256 is"):
+        sources.fetch(wanted, paths)
+    pictures.mkdir()
+    pictures.with_name("pictures.dvc").touch()
+    with pytest.raises(SourceError, match="is no file, though DVC tracks it"):
+        sources.fetch(source("dvc_file", path="pictures"), paths)

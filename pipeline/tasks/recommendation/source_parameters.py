@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from pipeline.core.parameters import FileSource, InboxSource, PypiSource, Strict, UrlSource
+from pipeline.core.parameters import DvcFileSource, FileSource, InboxSource, PypiSource, Strict, UrlSource
 
 EventKind = Literal["view", "cart", "purchase", "exposure", "redeem"]
 Columns = tuple[str, ...]  # several columns of the source: texts are joined, figures are added
@@ -214,6 +214,30 @@ class UrlCoupons(Coupons, UrlSource):
     pass
 
 
+class DvcEvents(Events, DvcFileSource):
+    pass
+
+
+class DvcProducts(Products, DvcFileSource):
+    pass
+
+
+class DvcCustomers(Customers, DvcFileSource):
+    pass
+
+
+class DvcPromotions(Promotions, DvcFileSource):
+    pass
+
+
+class DvcCampaigns(Campaigns, DvcFileSource):
+    pass
+
+
+class DvcCoupons(Coupons, DvcFileSource):
+    pass
+
+
 class InboxEvents(InboxSource):
     """What the shop's service was told of; its columns are always the same (data/formats/captures.py)."""
 
@@ -256,4 +280,8 @@ UrlTable = Annotated[
     UrlEvents | UrlProducts | UrlCustomers | UrlPromotions | UrlCampaigns | UrlCoupons,
     Field(discriminator="table"),
 ]
-Source = Annotated[PypiTable | FileTable | UrlTable | InboxEvents, Field(discriminator="kind")]
+DvcTable = Annotated[
+    DvcEvents | DvcProducts | DvcCustomers | DvcPromotions | DvcCampaigns | DvcCoupons,
+    Field(discriminator="table"),
+]
+Source = Annotated[PypiTable | FileTable | UrlTable | DvcTable | InboxEvents, Field(discriminator="kind")]

@@ -19,10 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.images import parameters
 from benchmarks.machine import machine
 from pipeline.core import consensus, quiet
-from pipeline.core.errors import ParameterError
-from pipeline.core.parameters import load
 from pipeline.core.paths import Paths
 from pipeline.core.statistics import paired_difference, wilson_interval
 from pipeline.tasks.image_classification.data import items
@@ -61,17 +60,6 @@ def main() -> None:
     show(figures)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
-
-
-def parameters(paths: Paths) -> Parameters:
-    """Ends the process with a message where there is no such project."""
-    try:
-        found = load(paths.root / "params.yaml", paths.project)
-    except ParameterError as error:
-        sys.exit(str(error))
-    if not isinstance(found, Parameters):
-        sys.exit(f"{paths.project} is of the task {found.task}; this benchmark is for images.")
-    return found
 
 
 def inject(

@@ -31,11 +31,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.images import parameters
 from benchmarks.machine import machine
 from pipeline.core import lightning_training, optimisation, quiet
 from pipeline.core.batches import Batches, on_device
-from pipeline.core.errors import ParameterError
-from pipeline.core.parameters import ONE_DEVICE, load
+from pipeline.core.parameters import ONE_DEVICE
 from pipeline.core.paths import Paths
 from pipeline.core.statistics import Interval, wilson_interval
 from pipeline.tasks.image_classification.data.dataset import Split, read_split
@@ -96,17 +96,6 @@ def main() -> None:
     show(figures)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
-
-
-def parameters(paths: Paths) -> Parameters:
-    """Ends the process with a message where there is no such project."""
-    try:
-        found = load(paths.root / "params.yaml", paths.project)
-    except ParameterError as error:
-        sys.exit(str(error))
-    if not isinstance(found, Parameters):
-        sys.exit(f"{paths.project} is of the task {found.task}; this benchmark is for images.")
-    return found
 
 
 def matrix_speed() -> float:

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from pipeline.core.errors import SourceError
-from pipeline.core.parameters import DvcFileSource, DvcSource
 from pipeline.core.paths import Paths
+from pipeline.core.source_parameters import DvcFileSource, DvcSource
 
 
 def fetch(source: DvcSource, paths: Paths) -> Path:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from pipeline.core.errors import SourceError
-from pipeline.core.parameters import DvcFileSource
 from pipeline.core.paths import Paths
+from pipeline.core.source_parameters import DvcFileSource
 from pipeline.sources.dvc import pulled
 
 

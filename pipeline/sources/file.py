@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from pipeline.core.errors import SourceError
-from pipeline.core.parameters import FileSource
 from pipeline.core.paths import Paths
+from pipeline.core.source_parameters import FileSource
 
 
 def fetch(source: FileSource, paths: Paths) -> Path:

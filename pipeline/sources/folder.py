@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from pipeline.core.errors import SourceError
-from pipeline.core.parameters import FolderSource
 from pipeline.core.paths import Paths
+from pipeline.core.source_parameters import FolderSource
 
 
 def fetch(source: FolderSource, paths: Paths) -> Path:

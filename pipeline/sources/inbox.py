@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from pipeline.core import inbox
-from pipeline.core.parameters import InboxSource
 from pipeline.core.paths import Paths
+from pipeline.core.source_parameters import InboxSource
 
 
 def fetch(source: InboxSource, paths: Paths) -> Path:

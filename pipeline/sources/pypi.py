@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pipeline.core.artifacts import sha256, writing_file
 from pipeline.core.errors import DiskFull, SourceError
-from pipeline.core.parameters import PypiSource
 from pipeline.core.paths import Paths
+from pipeline.core.source_parameters import PypiSource
 
 TIMEOUT_SECONDS = 600
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)

@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 from pipeline.core.artifacts import CHUNK, sha256, writing_file
 from pipeline.core.errors import SourceError, is_disk_full
-from pipeline.core.parameters import UrlSource
 from pipeline.core.paths import Paths
+from pipeline.core.source_parameters import UrlSource
 
 TIMEOUT_SECONDS = 60  # without a byte
 

@@ -8,8 +8,8 @@ import pytest
 
 from pipeline import sources
 from pipeline.core.errors import SourceError
-from pipeline.core.parameters import PypiSource
 from pipeline.core.paths import Paths
+from pipeline.core.source_parameters import PypiSource
 from pipeline.sources import pypi
 
 MEMBERS = {"shop/a.parquet": b"first" * 1000, "shop/b.parquet": b"second" * 1000}

@@ -4,13 +4,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.core.parameters import (
+from pipeline.core.parameters import Strict
+from pipeline.core.source_parameters import (
     DvcSource,
     FileSource,
     FolderSource,
     InboxSource,
     PypiSource,
-    Strict,
     UrlSource,
 )
 

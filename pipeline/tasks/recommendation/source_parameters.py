@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from pipeline.core.parameters import DvcFileSource, FileSource, InboxSource, PypiSource, Strict, UrlSource
+from pipeline.core.parameters import Strict
+from pipeline.core.source_parameters import DvcFileSource, FileSource, InboxSource, PypiSource, UrlSource
 
 EventKind = Literal["view", "cart", "purchase", "exposure", "redeem"]
 Columns = tuple[str, ...]  # several columns of the source: texts are joined, figures are added

@@ -158,6 +158,21 @@ def test_features_of_a_product() -> None:
     assert feature(found, "customer_baskets", 4) == pytest.approx(np.log1p(3))
 
 
+def test_features_are_of_nothing_left_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New arrays hold what memory held before; here that is the largest number, whose product overflows."""
+    made = built()
+    expected = inputs.compute(made, asked(made, [0, 1, 2]), RETRIEVAL)
+
+    def full_of_leftovers(shape: Any, dtype: Any = float) -> np.ndarray:
+        largest: dict[str, Any] = {"f": np.finfo, "i": np.iinfo}
+        kind = np.dtype(dtype)
+        return np.full(shape, largest[kind.kind](kind).max if kind.kind in largest else True, dtype=kind)
+
+    monkeypatch.setattr(np, "empty", full_of_leftovers)
+    found = inputs.compute(made, asked(made, [0, 1, 2]), RETRIEVAL)
+    assert np.array_equal(found.features, expected.features)
+
+
 def test_the_network_reads_the_newest_baskets_last() -> None:
     made = built()
     found = inputs.compute(made, asked(made, [0]), replace(RETRIEVAL, baskets=2, basket_products=3))

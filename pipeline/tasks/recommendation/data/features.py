@@ -60,11 +60,10 @@ def _own(counts: Counts, place: np.ndarray, state: State, products: np.ndarray) 
     logarithmic = [own.count, own.age, own.lag, own.gap, own.gap_spread, own.pieces, own.last_pieces]
     others = [own.gap_lag, own.first_lag, *own.by_basket.T]
     # The last column is of what was never bought.
-    table = np.empty((15, len(own.count) + 1), dtype=np.float32)
+    table = np.zeros((15, len(own.count) + 1), dtype=np.float32)
     for values, into in zip([*logarithmic, *own.decayed.T, *others], table, strict=True):
         into[:-1] = values
     table[7:11] *= PER_MONTH
-    table[:, -1] = 0
     table[[1, 2], -1] = LONG_AGO, LONG_LAG
     found = table.take(place, axis=1)
     count, age, lag, gap, spread = found[:5]

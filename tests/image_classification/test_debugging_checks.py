@@ -47,6 +47,12 @@ def test_a_sound_network_passes_and_is_left_alone() -> None:
     assert figures["mflop_per_image"] == pytest.approx(2 * (stem + first + second + head) / 1e6)
 
 
+def test_counting_operations_leaves_the_network_as_it_was() -> None:
+    made = network().train()
+    assert sanity.mflop(made, torch.from_numpy(IMAGES[:1])) > 0
+    assert all(module.training for module in made.modules())
+
+
 @every_network
 def test_every_network_passes(params: dict[str, object]) -> None:
     figures = check(network(params=params), network=params)

@@ -70,5 +70,5 @@ def mflop(network: nn.Module, pixels: torch.Tensor) -> float:
 
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        network.eval()(pixels[:1])
+        copy.deepcopy(network).eval()(pixels[:1])
     return counter.get_total_flops() / 1e6

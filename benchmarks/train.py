@@ -305,13 +305,14 @@ def stepwise(train: Split, params: Parameters, with_lightning: bool) -> float:
     module = fitting.Classifier(network, recipe, recipe.seed)
     optimiser = optimisation.optimiser(recipe.optimiser, network, recipe.learning_rate, recipe.weight_decay)
     batches = Batches(on_device((pixels, labels), device), recipe.batch_size, seed=recipe.seed, shuffle=True)
+    bfloat16 = trains_in_bfloat16()
 
     def fit() -> None:
         network.train()
         for images, given in batches:
             if module.augment is not None:
                 images = module.augment(images, module.generator)
-            with torch.autocast(device.type, torch.bfloat16, enabled=trains_in_bfloat16()):
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                 logits = network(images)
                 loss = F.cross_entropy(logits, given, label_smoothing=recipe.label_smoothing)
             optimiser.zero_grad()

@@ -9,7 +9,6 @@ it a registry that was wiped is filled again. Records of both are joined wheneve
 import getpass
 import hashlib
 import json
-import os
 import subprocess
 import uuid
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.core.artifacts import read_json, write_json
 from pipeline.core.paths import Paths
 from pipeline.core.registry import CHAMPION, HISTORY_TAG, TAG_LENGTH_MAX, Version
+from pipeline.core.tracking import local_uri, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -151,9 +151,9 @@ def _copied(paths: Paths) -> dict[str, dict[str, Any]]:
 def _copy(paths: Paths) -> Path:
     """One file for each registry, so that none is filled with what another knew. An address may hold a
     password, so its checksum stands for it."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    name = f"history-{hashlib.sha256(uri.encode()).hexdigest()[:8]}.json" if uri else "history.json"
-    return paths.registry_copy / name
+    uri = tracking_uri(paths)
+    other = "" if uri == local_uri(paths) else f"-{hashlib.sha256(uri.encode()).hexdigest()[:8]}"
+    return paths.registry_copy / f"history{other}.json"
 
 
 def _change(value: Mapping[str, Any]) -> Change:

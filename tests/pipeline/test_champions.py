@@ -1,13 +1,14 @@
 """Who is champion, by whom and why; going back; waiting for a person; a registry that forgot."""
 
 import json
-import os
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from pipeline.cli import main
 from pipeline.core import alias_history, champions, registry, registry_state
 from pipeline.core.alias_history import History
 from pipeline.core.artifacts import read_json
@@ -15,14 +16,8 @@ from pipeline.core.errors import ModelError
 from pipeline.core.paths import Paths
 from pipeline.core.registry import CHAMPION
 from tests.conftest import run_stage
-from tests.imports import ROOT
 from tests.pipeline import candidates
 from tests.pipeline.candidates import aliases, client, evaluated, model, run
-
-
-@pytest.fixture
-def paths(workspace: Path) -> Paths:
-    return candidates.make(workspace)
 
 
 @pytest.fixture
@@ -32,6 +27,15 @@ def two(paths: Paths) -> Paths:
     model(paths, seed=0, scale=2)
     run(paths)
     return paths
+
+
+class Said(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Command = Callable[..., Said]
 
 
 def told(paths: Paths) -> History:
@@ -45,12 +49,23 @@ def moves(history: History) -> list[tuple[str, str, str | None, str | None]]:
     ]
 
 
-def fullcycle(paths: Paths, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from pipeline.cli import main; main()", *words],
-        cwd=paths.root, env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+@pytest.fixture
+def fullcycle(two: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command line in the project: words -> exit code, standard output and error."""
+
+    def run_words(*words: str) -> Said:
+        monkeypatch.chdir(two.root)
+        monkeypatch.setattr(sys, "argv", ["fullcycle", *words])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        told = capsys.readouterr()
+        return Said(code, told.out, told.err)
+
+    return run_words
 
 
 def test_every_change_is_recorded_with_who_when_and_why(two: Paths) -> None:
@@ -184,7 +199,9 @@ def test_a_registry_that_was_wiped_is_filled_again(two: Paths) -> None:
     assert registered["outcome"] == "refused"
     assert registered["champion"]["sha256"] == before.champions()[-1].sha256
     assert "the registry had lost its champion, version 2; it was registered again as" in registered["reason"]
-    shown = json.loads(fullcycle(two, "history", "digits", "--json").stdout)
+    kept = read_json(two.registry_copy / "history.json")
+    shown = list(kept.values())
+    assert {change["at"] for change in shown} > {change.at for change in before.changes}
     assert [one["action"] for one in shown][:3] == ["promoted", "replaced", "promoted"]
     restored = {one["alias"]: one["to"]["sha256"] for one in shown if one["action"] == "restored"}
     assert restored == {
@@ -205,29 +222,36 @@ def test_a_wiped_champion_whose_files_are_gone_makes_a_person_decide(two: Paths)
     assert "whose files are gone too, so that a person must say what replaces it" in registered["reason"]
 
 
-def test_the_command_line_shows_promotes_and_rolls_back(two: Paths) -> None:
-    shown = fullcycle(two, "history", "digits")
+def test_the_command_line_shows_promotes_and_rolls_back(
+    two: Paths, fullcycle: Command
+) -> None:
+    shown = fullcycle("history", "digits")
+    assert [one["alias"] for one in json.loads(fullcycle("history", "digits", "--json").stdout)] == [
+        "champion",
+        "previous",
+        "champion",
+    ]
     assert "champion    version 1 (" in shown.stdout and "promoted by" in shown.stdout
-    back = fullcycle(two, "rollback", "digits", "--why", "it reads 7 as 1")
+    back = fullcycle("rollback", "digits", "--why", "it reads 7 as 1")
     assert back.returncode == 0 and "version 1 (" in back.stdout and "dvc repro" in back.stdout
-    assert fullcycle(two, "rollback", "digits", "--why", " ").returncode == 2
-    again = fullcycle(two, "promote", "digits", "2", "--why", "it does not")
+    assert fullcycle("rollback", "digits", "--why", " ").returncode == 2
+    again = fullcycle("promote", "digits", "2", "--why", "it does not")
     assert again.returncode == 0 and "version 2 (" in again.stdout
-    twice = fullcycle(two, "promote", "digits", "2", "--why", "again")
+    twice = fullcycle("promote", "digits", "2", "--why", "again")
     assert twice.returncode == 6 and "is the champion already" in twice.stderr
-    none = fullcycle(two, "promote", "digits", "9", "--why", "a")
+    none = fullcycle("promote", "digits", "9", "--why", "a")
     assert none.returncode == 6 and "has no version '9'" in none.stderr
-    assert fullcycle(two, "history", "cats").returncode == 2
+    assert fullcycle("history", "cats").returncode == 2
 
 
-def test_a_refused_version_is_promoted_only_when_asked_twice(two: Paths) -> None:
+def test_a_refused_version_is_promoted_only_when_asked_twice(two: Paths, fullcycle: Command) -> None:
     model(two, seed=1)
     run(two)
-    done = fullcycle(two, "promote", "digits", "3", "--why", "a")
+    done = fullcycle("promote", "digits", "3", "--why", "a")
     assert (
         done.returncode == 6 and "version 3 was refused: " in done.stderr and "add --refused" in done.stderr
     )
-    assert fullcycle(two, "promote", "digits", "3", "--why", "a", "--refused").returncode == 0
+    assert fullcycle("promote", "digits", "3", "--why", "a", "--refused").returncode == 0
     assert aliases(two) == {"champion": "3", "previous": "2"}
 
 

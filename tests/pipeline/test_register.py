@@ -24,11 +24,6 @@ from tests.serving.asgi_client import AsgiClient
 Weights = Callable[[np.ndarray], np.ndarray]
 
 
-@pytest.fixture
-def paths(workspace: Path) -> Paths:
-    return candidates.make(workspace)
-
-
 def test_the_first_model_is_promoted_by_its_gates_and_registering_it_again_changes_nothing(
     paths: Paths,
 ) -> None:

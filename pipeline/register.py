@@ -53,7 +53,7 @@ def run(context: Context) -> Evidence:
     told = [*(str(gate) for gate in alone if not gate.passed), decision.reason if decision else "", *notes]
     reason = "; ".join(filter(None, told)) or "every gate holds"
     if outcome == "promoted":
-        champions.promote(client, paths, candidate, reason)
+        champions.promote(client, paths, candidate, champion, reason)
     elif outcome != "champion":
         champions.challenge(client, paths, candidate, outcome, reason)
     registry_state.write(client, paths)

@@ -76,7 +76,8 @@ def promote(client: "MlflowClient", paths: Paths, arguments: argparse.Namespace)
             f"{paths.project} has no version {arguments.version!r}. `fullcycle history {paths.project}` and "
             "`make ui` show which there are."
         )
-    if version == registry.by_alias(client, paths.project, CHAMPION):
+    champion = registry.by_alias(client, paths.project, CHAMPION)
+    if version == champion:
         raise ModelError(f"version {version.version} of {paths.project} is the champion already.")
     refused = registry.tag(client, version, champions.PROMOTION) == "refused"
     if refused and not known.rolled_back(version.sha256) and not arguments.refused:
@@ -84,7 +85,7 @@ def promote(client: "MlflowClient", paths: Paths, arguments: argparse.Namespace)
             f"version {version.version} was refused: {registry.tag(client, version, champions.REASON)}. "
             "To promote it all the same, add --refused."
         )
-    champions.promote(client, paths, version, arguments.why)
+    champions.promote(client, paths, version, champion, arguments.why)
     return _moved(paths, version)
 
 

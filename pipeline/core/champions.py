@@ -30,11 +30,16 @@ RESTORED_TAG = "restored"
 RESTORED = "the registry had lost it"
 
 
-def promote(client: "MlflowClient", paths: Paths, version: Version, why: str) -> None:
-    """`version` becomes champion, the one of now previous; a challenger that is promoted is none any more."""
+def promote(
+    client: "MlflowClient", paths: Paths, version: Version, instead_of: Version | None, why: str
+) -> None:
+    """`version` becomes champion, the one of now previous; a challenger that is promoted is none any more.
+
+    instead_of: the champion that it was held against. ModelError: another one is champion by now.
+    """
     with _alone(paths):
-        now = _aliases(client, paths.project)
-        old = now[CHAMPION]
+        now, old = _aliases(client, paths.project), instead_of
+        _refuse_other(client, paths.project, CHAMPION, old)
         moves: dict[str, tuple[Version | None, str]] = {} if old is None else {PREVIOUS: (old, "replaced")}
         moves[CHAMPION] = (version, "promoted")
         if now[CHALLENGER] == version:

@@ -4,12 +4,12 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from pipeline.cli import main
-from pipeline.core import alias_history, champions, registry, registry_state
+from pipeline.core import alias_history, champions, promotion, registry, registry_state
 from pipeline.core.alias_history import History
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import ModelError
@@ -96,7 +96,7 @@ def test_a_rollback_takes_seconds_and_is_not_undone_by_the_next_pass(two: Paths)
         assert "too slow on the tills" in evidence.failed[0].remedy
         assert "fullcycle promote digits 2 --why" in evidence.failed[0].remedy
     assert aliases(two) == {"champion": "1", "challenger": "2"}
-    champions.promote(client(two), two, bad, "the tills are new")
+    champions.promote(client(two), two, bad, good, "the tills are new")
     _, registered = run(two)
     assert registered["outcome"] == "champion" and registered["promoted"]
     assert aliases(two) == {"champion": "2", "previous": "1"}
@@ -144,7 +144,7 @@ def test_with_approval_a_good_version_waits_and_a_person_promotes_it(paths: Path
     assert moves(told(paths)) == [("waiting", "challenger", None, "1")]
     version = registry.by_number(client(paths), "digits", "1")
     assert version is not None
-    champions.promote(client(paths), paths, version, "looked at the errors")
+    champions.promote(client(paths), paths, version, None, "looked at the errors")
     assert aliases(paths) == {"champion": "1"}
     evidence, registered = run(paths)
     assert registered["outcome"] == "champion" and evidence.failed == []
@@ -164,7 +164,7 @@ def test_what_others_moved_and_what_a_crash_left_is_found(
         version = registry.by_number(client(two), "digits", "2")
         assert version is not None
         with pytest.raises(KeyboardInterrupt):
-            champions.promote(client(two), two, version, "again")
+            champions.promote(client(two), two, version, registry.champion(two), "again")
     assert aliases(two)["champion"] == "1"
     assert champions.look(client(two), two).last(CHAMPION) == registry.champion(two)
     assert champions.look(client(two), two) == champions.look(client(two), two)
@@ -185,6 +185,23 @@ def test_two_people_at_once_are_told(two: Paths, monkeypatch: pytest.MonkeyPatch
         at_once.setattr(alias_history, "record", meanwhile)
         run(two)
     assert champions.look(client(two), two).last(CHAMPION) == registry.champion(two)
+
+
+def test_who_was_compared_with_another_champion_is_not_promoted(
+    two: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Comparing takes a while; a rollback in that time must not be undone by it."""
+    decide = promotion.decide
+
+    def meanwhile(*arguments: Any) -> promotion.Decision:
+        champions.roll_back(client(two), two, "it reads 7 as 1")
+        return decide(*arguments)
+
+    monkeypatch.setattr(promotion, "decide", meanwhile)
+    model(two, seed=0, scale=5)
+    with pytest.raises(ModelError, match="'champion' of digits is version 1, not version 2: somebody else"):
+        run(two)
+    assert aliases(two) == {"champion": "1"}
 
 
 def test_a_registry_that_was_wiped_is_filled_again(two: Paths) -> None:

@@ -4,9 +4,9 @@
 
 Draws pairs of models with a true difference, lets pipeline/core/promotion.py decide about each with the
 margins of the shipped projects (params.yaml), and counts. Sizes and disagreement are those of the shipped
-projects: 10,000 images of which 99.5 % are right, 60 % of the errors shared by both models; 2,008 customers with a
-recall around 0.22, which differs between the models with a standard deviation of 0.05 (that of the network and
-LightGBM on the same candidates, benchmarks/rankers.py; half of the customers have the same lists).
+projects: 10,000 images of which 99.5 % are right, 60 % of the errors shared by both models; 2,008
+customers with a recall around 0.22, which differs between the models with a standard deviation of 0.05 (that of
+the network and LightGBM on the same candidates, benchmarks/rankers.py; half of them have the same lists).
 """
 
 import argparse
@@ -132,11 +132,12 @@ def counted(project: Project, pairs: int, truth: str, slice_name: str, loss: flo
 def show(project: Project, rows: list[dict[str, Any]]) -> None:
     limits = project.limits
     print(
-        f"\n{project.name}: {project.items:,} items, margin {limits.margin:g}, in a slice {limits.slice_margin:g}; "
-        f"{rows[0]['milliseconds']:.0f} ms a decision"
+        f"\n{project.name}: {project.items:,} items, margin {limits.margin:g}, "
+        f"in a slice {limits.slice_margin:g}; {rows[0]['milliseconds']:.0f} ms a decision"
     )
     print(
-        f"{'true state of the new model':52} {'better':>7} {'not worse':>10} {'refused':>8} {'by a slice':>11}"
+        f"{'true state of the new model':52} {'better':>7} {'not worse':>10} {'refused':>8} "
+        f"{'by a slice':>11}"
     )
     for row in rows:
         print(

@@ -34,8 +34,8 @@ FOUND = "found"  # changed by other means than these, or a change that was inter
 class Change:
     """One alias, from one version to another; None: it pointed, or points, nowhere.
 
-    at: UTC, ISO 8601; action: promoted, replaced, refused, waiting, withdrawn, rolled back, restored or found;
-    stored: where the files of `new` lie, so that it can be registered again
+    at: UTC, ISO 8601; action: promoted, replaced, refused, waiting, withdrawn, rolled back, restored or
+    found; stored: where the files of `new` lie, so that it can be registered again
     """
 
     at: str

@@ -1,4 +1,4 @@
-"""`fullcycle history`, `promote` and `rollback`: who is champion, since when and why, and changing it by hand.
+"""`fullcycle history`, `promote`, `rollback`: who is champion, since when and why; changing it by hand.
 
 The aliases move within seconds. What is served follows with the next `dvc repro`, which sees the change.
 """

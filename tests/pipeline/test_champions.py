@@ -239,9 +239,7 @@ def test_a_wiped_champion_whose_files_are_gone_makes_a_person_decide(two: Paths)
     assert "whose files are gone too, so that a person must say what replaces it" in registered["reason"]
 
 
-def test_the_command_line_shows_promotes_and_rolls_back(
-    two: Paths, fullcycle: Command
-) -> None:
+def test_the_command_line_shows_promotes_and_rolls_back(two: Paths, fullcycle: Command) -> None:
     shown = fullcycle("history", "digits")
     assert [one["alias"] for one in json.loads(fullcycle("history", "digits", "--json").stdout)] == [
         "champion",

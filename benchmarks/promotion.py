@@ -5,8 +5,8 @@
 Draws pairs of models with a true difference, lets pipeline/core/promotion.py decide about each with the
 margins of the shipped projects (params.yaml), and counts. Sizes and disagreement are those of the shipped
 projects: 10,000 images of which 99.5 % are right, 60 % of the errors shared by both models; 2,008
-customers with a recall around 0.22, which differs between the models with a standard deviation of 0.05 (that of
-the network and LightGBM on the same candidates, benchmarks/rankers.py; half of them have the same lists).
+customers with a recall around 0.22, which differs between the models with a standard deviation of 0.05 (that
+of the network and LightGBM on the same candidates, benchmarks/rankers.py; half of them have the same lists).
 """
 
 import argparse

@@ -50,7 +50,8 @@ def run(context: Context) -> Evidence:
         outcome = "waiting"
     else:
         outcome = "promoted"
-    told = [*(str(gate) for gate in alone if not gate.passed), decision.reason if decision else "", *notes]
+    told = [f"{gate}: {gate.remedy}" for gate in alone if not gate.passed]
+    told += [decision.reason if decision else "", *notes]
     reason = "; ".join(filter(None, told)) or "every gate holds"
     if outcome == "promoted":
         champions.promote(client, paths, candidate, champion, reason)
@@ -115,8 +116,8 @@ def _of_people(context: Context, candidate: Version) -> tuple[Gate, ...]:
     return (
         Gate(
             "rolled_back_by_a_person", 1, "at most", 0, "training",
-            f"{back.who} rolled this model back on {back.at[:10]}: {back.why}. Train another one, or undo it: "
-            f"`fullcycle promote {context.project} {candidate.version} --why ...`.",
+            f"{back.who} rolled this model back on {back.at[:10]}: {back.why}. Train another one, or undo "
+            f"it: `fullcycle promote {context.project} {candidate.version} --why ...`.",
         ),
     )  # fmt: skip
 

@@ -104,7 +104,7 @@ VERBS = {"history": history, "promote": promote, "rollback": rollback}
 def _moved(paths: Paths, version: Version) -> list[str]:
     return [
         f"{paths.project}: version {version.version} ({version.sha256[:SHORT]}) is the champion.",
-        f"  `dvc repro review@{paths.project}` deploys it; then start `fullcycle serve {paths.project}` again.",
+        f"  `dvc repro review@{paths.project}` deploys it; then start it: `fullcycle serve {paths.project}`.",
     ]
 
 

@@ -74,7 +74,8 @@ def roll_back(client: "MlflowClient", paths: Paths, why: str) -> tuple[Version, 
         if not there:
             raise ModelError(
                 f"version {bad.version} is the first champion of {paths.project}; there is none to go back "
-                f"to. `fullcycle history {paths.project}` shows what was; `fullcycle promote` takes any version."
+                f"to. `fullcycle history {paths.project}` shows what was; `fullcycle promote` takes any "
+                "version."
             )
         good = there[-1]
         with tempfile.TemporaryDirectory() as folder:
@@ -211,7 +212,7 @@ def _refuse_other(client: "MlflowClient", project: str, alias: str, expected: Ve
 
 @contextmanager
 def _alone(paths: Paths) -> Iterator[None]:
-    """No other process of this repository moves an alias of the project meanwhile; waits for one that does."""
+    """No other process of this repository moves an alias of the project meanwhile; waits for one."""
     paths.registry_copy.mkdir(parents=True, exist_ok=True)
     with (paths.registry_copy / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

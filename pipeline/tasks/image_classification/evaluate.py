@@ -42,7 +42,7 @@ def scores(params: Any, package: Path, prepared: Path) -> np.ndarray:
 
 
 def slices(params: Any, prepared: Path) -> Mapping[str, np.ndarray]:
-    """Parts of the unseen images in which a new model may not fall behind, bool (N,) as `scores`: each class."""
+    """Parts of the unseen images in which no model may fall behind, bool (N,) as `scores`: the classes."""
     labels = read_split(prepared / "test").labels
     return {f"class {name}": labels == place for place, name in enumerate(params.collect.classes)}
 

@@ -45,8 +45,8 @@ def scores(_: Any, package: Path, prepared: Path) -> np.ndarray:
 
 
 def slices(_: Any, prepared: Path) -> Mapping[str, np.ndarray]:
-    """Parts of the unseen part's customers in which a new model may not fall behind, bool (N,) as `scores`: by
-    the baskets that a customer had before."""
+    """Parts of the unseen part's customers in which no new model may fall behind, bool (N,) as `scores`:
+    by the baskets that a customer had before."""
     *earlier, unseen = (read_split(prepared / split) for split in SPLITS)
     weeks = (unseen.end_day - unseen.first_day) // 7
     asked = unseen.customer[: np.searchsorted(unseen.day, unseen.first_day + 7 * weeks)]

@@ -8,8 +8,8 @@ not worse   Is it worse by less than `margin`? Non-inferiority: the lower end of
             most 2.5 % pass. Who is neither shown to be better nor shown to be not worse is refused: a test
             that is too small speaks against promotion, not for it.
 slices      Is it evidently worse, by more than `slice_margin`, in one part of the items? Here the burden is
-            the other way round, since in a small slice nothing can be shown to be not worse: a slice is refused
-            when "worse by no more than the margin" is rejected at 5 % after Holm's correction over all
+            the other way round, since in a small slice nothing can be shown to be not worse: a slice
+            is refused when "worse by no more than the margin" is rejected at 5 % after Holm's correction over all
             judged slices, so that at most 5 % of sound models are refused for any of them. What a slice
             would have noticed with 80 % probability is told beside it. Slices with fewer than
             `slice_items_min` items are told, not judged.

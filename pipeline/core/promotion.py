@@ -9,9 +9,9 @@ not worse   Is it worse by less than `margin`? Non-inferiority: the lower end of
             that is too small speaks against promotion, not for it.
 slices      Is it evidently worse, by more than `slice_margin`, in one part of the items? Here the burden is
             the other way round, since in a small slice nothing can be shown to be not worse: a slice
-            is refused when "worse by no more than the margin" is rejected at 5 % after Holm's correction over all
-            judged slices, so that at most 5 % of sound models are refused for any of them. What a slice
-            would have noticed with 80 % probability is told beside it. Slices with fewer than
+            is refused when "worse by no more than the margin" is rejected at 5 % after Holm's correction
+            over all judged slices, so that at most 5 % of sound models are refused for any of them. What a
+            slice would have noticed with 80 % probability is told beside it. Slices with fewer than
             `slice_items_min` items are told, not judged.
 
 Pure: no files, no registry, deterministic given the seed. The tests are in paired_tests.py.

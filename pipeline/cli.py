@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pipeline import tasks
-from pipeline.core import new_project, parameters, quiet, transfer, verdict
+from pipeline.core import champion_command, new_project, parameters, quiet, transfer, verdict
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import FullcycleError, ModelError, ParameterError, ServiceError
 from pipeline.core.paths import Paths
@@ -56,6 +56,8 @@ def main() -> None:
     labels_command.add_arguments(labels)
     fine_tune = verbs.add_parser("transfer", help="does a trained model help where data is scarce?")
     transfer.add_arguments(fine_tune)
+    for verb, verb_help in champion_command.HELP.items():
+        champion_command.add_arguments(verbs.add_parser(verb, help=verb_help), verb)
     arguments = parser.parse_args()
     try:
         if arguments.verb == "new":
@@ -66,6 +68,8 @@ def main() -> None:
             labels_command.run(arguments)
         elif arguments.verb == "transfer":
             transfer.run(arguments)
+        elif arguments.verb in champion_command.HELP:
+            champion_command.run(arguments)
         elif arguments.verb == "verdict":
             show_verdicts(_projects(arguments), as_json=arguments.json)
         else:

@@ -65,23 +65,28 @@ def run(context: Context) -> Evidence:
 
 
 def _nothing_to_deploy(paths: Paths) -> Evidence:
-    """No model has ever earned promotion. That is a result of the pass, for `review` to report."""
+    """No model has been promoted yet. That is a result of the pass, for `review` to report."""
     registration = read_json(paths.reports / "registration.json")
     if registration["champion"] is not None:
         raise ModelError(
             f"The registry has no champion of {paths.project}, but version "
             f"{registration['champion']['version']} was registered as such: the registry was wiped or is "
-            f"another. Run `dvc repro --force register@{paths.project}`."
+            "another. Run `dvc repro`, which fills it again."
         )
-    reason = f"version {registration['candidate']['version']} was refused: {registration['reason']}"
+    number = registration["candidate"]["version"]
+    if registration["outcome"] == "waiting":
+        reason = f"version {number} waits for approval: {registration['reason']}"
+        phase, remedy = (
+            "deploying",
+            f"`fullcycle promote {paths.project} {number} --why ...`, then `dvc repro`.",
+        )
+    else:
+        reason = f"version {number} was refused: {registration['reason']}"
+        phase, remedy = "training", "train a model that meets its gates; see register."
     write_json(paths.reports / "deployment.json", {"bento_tag": None, "model_tag": None, "reason": reason})
     return Evidence(
         summary=f"nothing to deploy; {reason}",
-        gates=(
-            Gate(
-                "champions", 0, "at least", 1, "training", "train a model that meets its gates; see register."
-            ),
-        ),
+        gates=(Gate("champions", 0, "at least", 1, phase, remedy),),
     )
 
 

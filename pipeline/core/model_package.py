@@ -65,3 +65,13 @@ def verify(folder: Path, network_sha256: str | None = None) -> dict[str, Any]:
                 "changed or damaged; it is not loaded. Run `dvc repro` to make the model again."
             )
     return description
+
+
+def not_numbers(folder: Path) -> int:
+    """How many weights of the deployed network are NaN. Infinity is not counted: it masks in attention."""
+    import numpy as np
+    import onnx
+    from onnx import numpy_helper
+
+    weights = (numpy_helper.to_array(tensor) for tensor in onnx.load(folder / NETWORK).graph.initializer)
+    return sum(int(np.isnan(each).sum()) for each in weights if np.issubdtype(each.dtype, np.floating))

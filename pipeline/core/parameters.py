@@ -118,7 +118,12 @@ class LongRun(Strict):
 
 
 class Register(Strict):
+    """When a new version may replace the champion (core/promotion.py), and whether a person must agree."""
+
+    approval: Literal["automatic", "required"]
     margin: float = Share
+    slice_margin: float = Share
+    slice_items_min: int = Field(ge=2)
     draws: int = Field(ge=100)
     seed: int
 

@@ -70,5 +70,16 @@ class Paths:
         return self.home / "data" / "downloads"
 
     @property
+    def registry_looked_at(self) -> Path:
+        """What stood in the registry when it was last looked at (pipeline/core/registry_state.py); DVC sees
+        by it that the registry was changed or wiped."""
+        return self.root / "registry" / self.project / "aliases.json"
+
+    @property
+    def registry_copy(self) -> Path:
+        """This repository's copy of the registry's history (pipeline/core/alias_history.py), and its lock."""
+        return self.home / "registry" / self.project
+
+    @property
     def prediction_log(self) -> Path:
         return self.home / "predictions" / f"{self.project}.db"

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 PREVIOUS = "previous"
 CHALLENGER = "challenger"
+ALIASES = (CHAMPION, PREVIOUS, CHALLENGER)
 MLFLOW_NETWORK = "model.onnx"  # what MLflow's ONNX flavour calls network.onnx
-
-
+REQUIREMENTS = ("onnxruntime", "numpy")  # what running the network needs
+HISTORY_TAG = "history."  # tags of the registered model that say who moved an alias (alias_history.py)
 TAG_LENGTH_MAX = 5000  # MLflow refuses longer tag values
 
 
@@ -73,21 +75,51 @@ def by_checksum(client: "MlflowClient", project: str, checksum: str) -> Version 
 
 
 def register(run: tracking.StageRun, package: Path, tags: Mapping[str, str]) -> Version:
-    """A new version from a package; the one that exists when the same network is there already."""
+    """A new version from a package; the one that exists when the same network is there already.
+
+    That one gets the tags too: it may have been tested on other data since.
+    """
     description = model_package.verify(package)
     checksum = description["files"][model_package.NETWORK]
     project = run.paths.project
     known = by_checksum(run.client, project, checksum)
     if known is not None:
+        retag(run.client, known, tags)
         return known
     model_id, uri = _log_model(run, package, checksum)
     if not run.client.search_registered_models(f"name = '{project}'"):
         run.client.create_registered_model(project)
-    files = {f"sha256.{name}": value for name, value in description["files"].items()}
+    files = description["files"] | {model_package.DESCRIPTION: sha256(package / model_package.DESCRIPTION)}
+    told = {
+        "sha256": checksum,
+        **{f"sha256.{name}": value for name, value in files.items()},
+        "requirements": ", ".join(_requirements()),
+        "run.pass": run.parent_id,
+        **tags,
+    }
+    told = {name: value[:TAG_LENGTH_MAX] for name, value in told.items()}
     created = run.client.create_model_version(
-        project, source=uri, run_id=run.id, model_id=model_id, tags={"sha256": checksum, **files, **tags}
+        project, source=uri, run_id=run.id, model_id=model_id, tags=told
     )
     return _version(created)
+
+
+def retag(client: "MlflowClient", version: Version, tags: Mapping[str, str]) -> None:
+    """Sets those tags of a version that differ."""
+    there = client.get_model_version(version.name, version.version).tags
+    for name, value in tags.items():
+        if there.get(name) != value[:TAG_LENGTH_MAX]:
+            client.set_model_version_tag(version.name, version.version, name, value[:TAG_LENGTH_MAX])
+
+
+def tag(client: "MlflowClient", version: Version, name: str) -> str | None:
+    found: str | None = client.get_model_version(version.name, version.version).tags.get(name)
+    return found
+
+
+def _requirements() -> list[str]:
+    """Pinned to what is installed, and was tested."""
+    return [f"{name}=={metadata.version(name)}" for name in REQUIREMENTS]
 
 
 def _log_model(run: tracking.StageRun, package: Path, checksum: str) -> tuple[str, str]:
@@ -106,7 +138,7 @@ def _log_model(run: tracking.StageRun, package: Path, checksum: str) -> tuple[st
             network,
             name="model",
             signature=signature,
-            pip_requirements=["onnxruntime", "numpy"],
+            pip_requirements=_requirements(),
             save_as_external_data=False,
         )
     for name in _beside_network(package):
@@ -137,16 +169,25 @@ def set_alias(client: "MlflowClient", version: Version, alias: str, why: str) ->
     """Points `alias` to `version`; the version keeps when and why as tags, since MLflow does not."""
     client.set_registered_model_alias(version.name, alias, version.version)
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    client.set_model_version_tag(version.name, version.version, f"{alias}.at", at)
-    client.set_model_version_tag(version.name, version.version, f"{alias}.why", why[:TAG_LENGTH_MAX])
+    retag(client, version, {f"{alias}.at": at, f"{alias}.why": why})
+
+
+def stored_at(client: "MlflowClient", version: Version) -> str:
+    """Where the files of a version lie; they stay there when the registry is wiped."""
+    return str(client.get_model_version_download_uri(version.name, version.version))
 
 
 def download(paths: Paths, version: Version, folder: Path) -> Path:
     """Puts the package of `version` into `folder`, which must not exist; checks every checksum."""
+    tracking.client(paths)
+    return download_from(f"models:/{version.name}/{version.version}", version, folder)
+
+
+def download_from(uri: str, version: Version, folder: Path) -> Path:
+    """As `download`, from any address of MLflow's, also of a model that is no longer registered."""
     import mlflow
 
-    tracking.client(paths)
-    stored = Path(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}"))
+    stored = Path(mlflow.artifacts.download_artifacts(uri))
     with writing_folder(folder) as partial:
         shutil.copyfile(stored / MLFLOW_NETWORK, partial / model_package.NETWORK)
         for name in _beside_network(stored):

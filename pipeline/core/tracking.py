@@ -43,7 +43,11 @@ class Measurement(NamedTuple):
 
 def tracking_uri(paths: Paths) -> str:
     """`MLFLOW_TRACKING_URI`, else a SQLite file at the root, which a bare `mlflow ui` opens."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.home / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or local_uri(paths)
+
+
+def local_uri(paths: Paths) -> str:
+    return f"sqlite:///{paths.home / 'mlflow.db'}"
 
 
 def client(paths: Paths) -> "MlflowClient":

@@ -17,7 +17,7 @@ from pipeline.tasks.recommendation.learning.baselines import TIFU_KNN
 from pipeline.tasks.recommendation.parameters import Evaluate
 from tests.imports import ROOT
 
-SCRIPTS = ("stages", "rankers", "scale", "recommend", "label_audit", "train")
+SCRIPTS = ("stages", "rankers", "scale", "recommend", "label_audit", "train", "promotion")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

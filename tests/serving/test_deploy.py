@@ -86,12 +86,23 @@ def test_without_a_champion_there_is_nothing_to_deploy(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "champion", lambda _: None)
-    refused = {"candidate": {"version": "1"}, "champion": None, "promoted": False, "reason": "accuracy FAILS"}
+    refused = {
+        "candidate": {"version": "1"},
+        "champion": None,
+        "outcome": "refused",
+        "reason": "accuracy FAILS",
+    }
     write_json(context.paths.reports / "registration.json", refused)
     evidence = deploy.run(context)
     assert evidence.summary == "nothing to deploy; version 1 was refused: accuracy FAILS"
     assert [gate.passed for gate in evidence.gates] == [False] and not evidence.stops
     assert read_json(context.paths.reports / "deployment.json")["bento_tag"] is None
+    waiting = refused | {"outcome": "waiting", "reason": "every gate holds"}
+    write_json(context.paths.reports / "registration.json", waiting)
+    evidence = deploy.run(context)
+    assert evidence.summary == "nothing to deploy; version 1 waits for approval: every gate holds"
+    (gate,) = evidence.gates
+    assert gate.revisit == "deploying" and "fullcycle promote digits 1 --why" in gate.remedy
     write_json(context.paths.reports / "registration.json", refused | {"champion": {"version": "1"}})
     with pytest.raises(ModelError, match="the registry was wiped"):
         deploy.run(context)

@@ -1,5 +1,6 @@
 """Evaluating an image classifier on unseen images."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,12 @@ def scores(params: Any, package: Path, prepared: Path) -> np.ndarray:
         raise IncompatibleModel(f"It was trained for {known}; the project's are {wanted}.")
     answers = network.run(split.pixels, "logits").argmax(1)
     return (answers == split.labels).astype(np.float64)
+
+
+def slices(params: Any, prepared: Path) -> Mapping[str, np.ndarray]:
+    """Parts of the unseen images in which no model may fall behind, bool (N,) as `scores`: the classes."""
+    labels = read_split(prepared / "test").labels
+    return {f"class {name}": labels == place for place, name in enumerate(params.collect.classes)}
 
 
 def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:

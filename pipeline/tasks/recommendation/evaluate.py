@@ -6,6 +6,7 @@ after the cut is looked at, as the literature does. A product that was never sol
 """
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,18 @@ def scores(_: Any, package: Path, prepared: Path) -> np.ndarray:
         customers.append(made.customers)
     _, place = np.unique(np.concatenate(customers), return_inverse=True)
     return np.bincount(place, np.concatenate(found)) / np.bincount(place)
+
+
+def slices(_: Any, prepared: Path) -> Mapping[str, np.ndarray]:
+    """Parts of the unseen part's customers in which no new model may fall behind, bool (N,) as `scores`:
+    by the baskets that a customer had before."""
+    *earlier, unseen = (read_split(prepared / split) for split in SPLITS)
+    weeks = (unseen.end_day - unseen.first_day) // 7
+    asked = unseen.customer[: np.searchsorted(unseen.day, unseen.first_day + 7 * weeks)]
+    customers = np.unique(asked)
+    owners = [part.customer[np.unique(part.basket, return_index=True)[1]] for part in earlier]
+    before = np.bincount(np.concatenate(owners), minlength=customers.max() + 1)[customers]
+    return {name: (before >= least) & (before < end) for name, (least, end) in judging.HISTORY.items()}
 
 
 def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:

@@ -28,6 +28,9 @@ LEAST_WEEKS = 6  # of data: a week to validate, a week to test, and some to lear
 EVER = {"first": date(1900, 1, 1), "end": date(2200, 1, 1)}
 LEAST_SHARE = 0.8  # of what is there now that a later collection must bring
 MARGIN = 1.25  # over what was met, of bounds that the shipped ones do not allow for
+TELLABLE = (
+    3.0  # standard errors that a new model may lose: one as good as the champion must be able to show it
+)
 RISKS = [
     "What customers were shown is not known unless a source says so.",
     "Customers who share an account look like one; a basket may be of somebody else than the last.",
@@ -91,6 +94,9 @@ def changes(
     found += [Change(("label", "exclude", key), value) for key, value in exclude.items()]
     found += [Change(("validate", *key), value) for key, value in bounds.items()]
     found += [Change(("prepare", "split", key), value) for key, value in split.items()]
+    error = section["plan"]["expected"]["paired_sd"] / math.sqrt(expected["test_customers"])
+    margin = max(section["register"]["margin"], round(TELLABLE * error, 4))
+    found += [Change(("register", "margin"), margin)]
     raised = [f"{'.'.join(key)} {value}" for key, value in bounds.items()]
     return found, [told, *([f"Raised above those that it is like: {', '.join(raised)}."] if raised else [])]
 

@@ -1,5 +1,6 @@
 """Evaluating an image classifier on unseen images. Each subject is a file of testing/."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from pipeline.tasks.image_classification.parameters import Evaluate, Goals
 from pipeline.tasks.image_classification.testing import (
     against_shallow,
     classification,
+    coverage,
     errors,
     reliability,
     soundness,
 )
+from pipeline.tasks.image_classification.testing import slices as slicing
 from pipeline.tasks.image_classification.testing.answers import ask
 
 ROBUSTNESS_IMAGES = 1000  # unseen images that each corruption is tried on
@@ -40,28 +43,35 @@ def scores(params: Any, package: Path, prepared: Path) -> np.ndarray:
     return (answers == split.labels).astype(np.float64)
 
 
+def slices(params: Any, prepared: Path) -> Mapping[str, np.ndarray]:
+    """Named parts of the unseen images, bool (N,) each, in the order of `scores`: classes and thirds of
+    properties, the bounds of which are those of the training images."""
+    test, train = read_split(prepared / "test"), read_split(prepared / "train")
+    return slicing.of(test.pixels, test.labels, params.collect.classes, slicing.bounds(train.pixels))
+
+
 def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
     """Writes predictions.npz, and the tables and pictures of each test, into `folder`."""
     limits: Evaluate = params.evaluate
     goals: Goals = params.goals
     classes = params.collect.classes
-    train, test = read_split(paths.prepared / "train"), read_split(paths.prepared / "test")
+    train, val, test = (read_split(paths.prepared / name) for name in ("train", "val", "test"))
     network = DeployedNetwork(paths.model)
-    answers = ask(network, test)
+    temperature = float(network.description["temperature"])
+    answers, chosen_by = ask(network, test), ask(network, val)
     np.savez_compressed(
         folder / "predictions.npz", ids=test.ids, predicted=answers.predicted, right=answers.right
     )
-    found = classification.measure(answers, classes, goals, folder)
+    figures = classification.measure(answers, classes, limits, goals, folder)
     comparison = against_shallow.measure(answers, train, test, limits, folder)
-    errors.show(answers, test, classes, paths.labelled, limits.worst, folder)
-    low, high = found.intervals["accuracy"]
-    best = comparison.details["shallow"][0]
     return put_together(
-        f"accuracy {found.metrics['accuracy']:.4f} [{low:.4f}, {high:.4f}] on {len(answers):,} unseen images; "
-        f"{best['gain']:+.4f} over {best['name'].replace('_', ' ')}, the best shallow comparator",
+        f"{classification.sentence(figures)}; {against_shallow.sentence(comparison)}",
         [
-            found,
-            reliability.measure(answers, limits, goals, folder),
+            figures,
+            reliability.measure(answers, temperature, len(val), limits, goals, folder),
+            coverage.measure(answers, chosen_by, limits, folder),
+            slicing.measure(answers, test, chosen_by, val, train, classes, limits.slices, folder),
+            errors.measure(answers, test, classes, paths.labelled, limits.worst, folder),
             comparison,
             soundness.unseen(paths.model, test),
             soundness.export_parity(answers, paths.model, params, test),

@@ -30,3 +30,8 @@ def measure(answers: Answers, train: Split, test: Split, limits: Evaluate, folde
         ),
         details={"shallow": [asdict(made) for made in comparisons]},
     )  # fmt: skip
+
+
+def sentence(part: Part) -> str:
+    best = part.details["shallow"][0]
+    return f"{best['gain']:+.4f} over {best['name'].replace('_', ' ')}, the best shallow comparator"

@@ -1,27 +1,124 @@
-"""The errors on unseen images, for a person to learn from."""
+"""The errors on unseen images, for a person to learn from: is the network wrong, or the label?
+
+The label audit trained networks on parts of all images and asked those that had not seen an image (label.py).
+Its opinion stands beside each error: `label` where it doubts the given label, `network` where it finds the
+given label the likeliest, `undecided` where it would give another one, too, without doubting the given one.
+"""
 
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 
-from pipeline.tasks.image_classification.data import pictures
+from pipeline.core.artifacts import write_json
+from pipeline.core.evaluation import Part
+from pipeline.core.pictures import figure
+from pipeline.core.statistics import wilson_interval
 from pipeline.tasks.image_classification.data.dataset import Split
+from pipeline.tasks.image_classification.data.pictures import show
 from pipeline.tasks.image_classification.testing.answers import Answers
+from pipeline.tasks.image_classification.testing.classification import log_losses
+
+OPINIONS = {"network": "#dc2626", "label": "#d97706", "undecided": "#64748b"}
+MEANING = {
+    "network": "the audit finds the label right",
+    "label": "the audit doubts the label",
+    "undecided": "the audit errs, too, and does not doubt the label",
+}
+COLUMNS = 8
+AUDIT = ["item_id", "suggested", "score", "doubtful"]
 
 
-def show(
+def measure(
     answers: Answers, test: Split, classes: tuple[str, ...], labelled: Path, worst: int, folder: Path
-) -> None:
-    """Writes errors.png: the most confident errors, and which labels the audit doubts."""
-    audit = pq.read_table(labelled / "labels.parquet", columns=["item_id", "doubtful"])
-    doubtful = set(audit.filter(audit["doubtful"])["item_id"].to_pylist())
-    confidence, wrong = answers.confidence, np.flatnonzero(~answers.right)
-    shown = wrong[np.argsort(-confidence[wrong], kind="stable")][:worst]
-    captions = [
-        f"{classes[answers.labels[i]]} read as {classes[answers.predicted[i]]}"
-        f"{' (label?)' if test.ids[i] in doubtful else ''}\n{confidence[i]:.2f}"
-        for i in shown
-    ]
-    title = "Most confident errors; (label?) = audit doubts it"
-    pictures.gallery(test.pixels[shown], captions, folder / "errors.png", title)
+) -> Part:
+    """Writes errors.csv and errors.json, all errors, the worst first; and errors.png, the worst of them."""
+    rows, table = listed(answers, test, classes, labelled)
+    pa.csv.write_csv(table, folder / "errors.csv")
+    write_json(folder / "errors.json", table.to_pylist())
+    opinions = table["opinion"].to_pylist()
+    _draw(test.pixels[rows[:worst]], table.slice(0, worst).to_pylist(), len(rows), folder / "errors.png")
+    return Part(
+        details={
+            "errors": {"count": len(rows)} | {name: opinions.count(name) for name in OPINIONS},
+            "accuracy_without_doubtful": _without_doubtful(answers, test, labelled),
+        }
+    )
+
+
+def listed(
+    answers: Answers, test: Split, classes: tuple[str, ...], labelled: Path
+) -> tuple[np.ndarray, pa.Table]:
+    """The errors, the highest log loss first: int64 (E,) rows of `test`, and a table with the columns
+
+    item_id; label, empty, for a person to fill in (`fullcycle labels import`); given, predicted, suggested,
+    names of classes; confidence of the prediction; probability of the given class; score of the audit, in
+    [0, 1], low is doubtful; opinion, see above
+    """
+    rows = np.flatnonzero(~answers.right)
+    rows = rows[np.argsort(-log_losses(answers.of_label)[rows], kind="stable")]
+    audit = _audit(test, labelled)
+    names = np.array(classes)
+    given, suggested = names[answers.labels[rows]], names[audit["suggested"][rows]]
+    doubtful = audit["doubtful"][rows]
+    opinion = np.where(doubtful, "label", np.where(suggested == given, "network", "undecided"))
+    return rows, pa.table(
+        {
+            "item_id": pa.array(test.ids[rows].tolist(), pa.string()),
+            "label": pa.array([""] * len(rows), pa.string()),
+            "given": pa.array(given.tolist(), pa.string()),
+            "predicted": pa.array(names[answers.predicted[rows]].tolist(), pa.string()),
+            "suggested": pa.array(suggested.tolist(), pa.string()),
+            "confidence": answers.confidence[rows],
+            "probability": answers.of_label[rows],
+            "score": audit["score"][rows],
+            "opinion": pa.array(opinion.tolist(), pa.string()),
+        }
+    )
+
+
+def _audit(test: Split, labelled: Path) -> dict[str, np.ndarray]:
+    """The audit's columns of AUDIT, in the order of the unseen images, (N,) each."""
+    table = pq.read_table(labelled / "labels.parquet", columns=AUDIT)
+    ids = table["item_id"].to_numpy(zero_copy_only=False).astype(str)
+    order = np.argsort(ids)
+    place = order[np.searchsorted(ids, test.ids, sorter=order)]
+    return {name: table[name].to_numpy(zero_copy_only=False)[place] for name in AUDIT[1:]}
+
+
+def _without_doubtful(answers: Answers, test: Split, labelled: Path) -> dict[str, object]:
+    """Accuracy on the unseen images whose label the audit does not doubt."""
+    sure = ~_audit(test, labelled)["doubtful"]
+    items, hits = int(sure.sum()), int(answers.right[sure].sum())
+    return {"items": items, "value": hits / max(items, 1), "interval": wilson_interval(hits, items)}
+
+
+def _draw(pixels: np.ndarray, rows: list[dict[str, object]], total: int, path: Path) -> None:
+    """pixels: uint8 (n, C, H, W) of the first n errors; what the audit says is the colour of the frame."""
+    from matplotlib.patches import Patch
+
+    lines = max(1, -(-len(rows) // COLUMNS))
+    fig = figure(COLUMNS * 1.3, lines * 1.75 + 0.8)
+    axes = fig.subplots(lines, COLUMNS, squeeze=False).ravel()
+    for ax in axes[len(rows) :]:
+        ax.axis("off")
+    for ax, image, row in zip(axes, pixels, rows, strict=False):
+        colour = OPINIONS[str(row["opinion"])]
+        show(ax, image)
+        ax.set_xticks([])
+        ax.set_yticks([])
+        for spine in ax.spines.values():
+            spine.set(color=colour, linewidth=2.5)
+        ax.set_title(
+            f"{row['given']} read as {row['predicted']}\nconfidence {row['confidence']:.2f}", fontsize=8
+        )
+        ax.set_xlabel(f"audit: {row['suggested']} ({row['score']:.2g})", fontsize=8, color=colour)
+    marks = [Patch(edgecolor=colour, facecolor="white", lw=2) for colour in OPINIONS.values()]
+    fig.legend(marks, [MEANING[name] for name in OPINIONS], loc="outside lower center", ncols=3, fontsize=9)
+    title = (
+        f"{len(rows):,} of {total:,} errors on unseen images, the worst first; in brackets the audit's trust "
+    )
+    fig.suptitle(f"{title}in the given label, 0 to 1" if total else "No errors on unseen images", fontsize=10)
+    fig.savefig(path)

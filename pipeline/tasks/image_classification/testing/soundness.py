@@ -1,4 +1,4 @@
-"""Whether the figures can be believed: unseen images are unseen, and the exported graph is what was trained."""
+"""Whether the figures can be believed: unseen images are unseen, the exported graph is what was trained."""
 
 from pathlib import Path
 from typing import Any

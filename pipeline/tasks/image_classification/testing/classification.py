@@ -171,9 +171,10 @@ def _draw_classes(rows: list[dict[str, Any]], path: Path) -> None:
     axes = fig.subplots(1, len(SHARES), sharey=True)
     for ax, share in zip(axes, SHARES, strict=True):
         there = [(place, row) for place, row in enumerate(shown) if row[share] is not None]
-        for place, row in there:
-            ax.plot([row[f"{share}_low"], row[f"{share}_high"]], [place, place], color=ACCENT, lw=2)
-            ax.plot(row[share], place, "o", color=ACCENT, ms=4)
+        places = [place for place, _ in there]
+        low, high = ([row[f"{share}_{end}"] for _, row in there] for end in ("low", "high"))
+        ax.hlines(places, low, high, color=ACCENT, lw=2)
+        ax.plot([row[share] for _, row in there], places, "o", color=ACCENT, ms=4)
         ax.set_title(share.upper() if share == "f1" else share, fontsize=10)
         ax.grid(alpha=0.3, axis="x")
         ax.tick_params(labelsize=8)

@@ -166,8 +166,9 @@ def _draw(table: dict[str, np.ndarray], found: list[Automatic], path: Path) -> N
         ylabel="right, % of the answered",
         title="What is right when the least confident go to people",
     )
-    first = coverage[np.argmax(accuracy < 1)] if (accuracy < 1).any() else 0.0
-    ax.set_xlim(left=max(0.0, 100 - MARGIN * (100 - 100 * first)))
+    without_error = float(coverage[accuracy == 1].max(initial=0.0))
+    left = max(0.0, 100 - MARGIN * (100 - 100 * without_error)) if accuracy[-1] < 1 else 0.0
+    ax.set_xlim(left, 100 + (100 - left) / 50)
     ax.legend(fontsize=8, loc="lower left")
     ax.grid(alpha=0.3)
     fig.savefig(path)

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 
 from pipeline.core.artifacts import write_json
 from pipeline.core.evaluation import Part
-from pipeline.core.pictures import figure
 from pipeline.core.statistics import wilson_interval
 from pipeline.tasks.image_classification.data.dataset import Split
-from pipeline.tasks.image_classification.data.pictures import show
+from pipeline.tasks.image_classification.testing import contact_sheet
 from pipeline.tasks.image_classification.testing.answers import Answers
 from pipeline.tasks.image_classification.testing.classification import log_losses
+from pipeline.tasks.image_classification.testing.contact_sheet import COLUMNS, Cell, Line
 
 OPINIONS = {"network": "#dc2626", "label": "#d97706", "undecided": "#64748b"}
 MEANING = {
@@ -27,7 +27,6 @@ MEANING = {
     "label": "the audit doubts the label",
     "undecided": "the audit errs, too, and does not doubt the label",
 }
-COLUMNS = 8
 AUDIT = ["item_id", "suggested", "score", "doubtful"]
 
 
@@ -97,28 +96,22 @@ def _without_doubtful(answers: Answers, test: Split, labelled: Path) -> dict[str
 
 def _draw(pixels: np.ndarray, rows: list[dict[str, object]], total: int, path: Path) -> None:
     """pixels: uint8 (n, C, H, W) of the first n errors; what the audit says is the colour of the frame."""
-    from matplotlib.patches import Patch
-
-    lines = max(1, -(-len(rows) // COLUMNS))
-    fig = figure(COLUMNS * 1.3, lines * 1.75 + 0.8)
-    axes = fig.subplots(lines, COLUMNS, squeeze=False).ravel()
-    for ax in axes[len(rows) :]:
-        ax.axis("off")
-    for ax, image, row in zip(axes, pixels, rows, strict=False):
-        colour = OPINIONS[str(row["opinion"])]
-        show(ax, image)
-        ax.set_xticks([])
-        ax.set_yticks([])
-        for spine in ax.spines.values():
-            spine.set(color=colour, linewidth=2.5)
-        ax.set_title(
-            f"{row['given']} read as {row['predicted']}\nconfidence {row['confidence']:.2f}", fontsize=8
+    cells = [
+        Cell(
+            image,
+            f"{row['given']} read as {row['predicted']}, {row['confidence']:.2f}",
+            f"audit: {row['suggested']} ({row['score']:.2g})",
+            OPINIONS[str(row["opinion"])],
         )
-        ax.set_xlabel(f"audit: {row['suggested']} ({row['score']:.2g})", fontsize=8, color=colour)
-    marks = [Patch(edgecolor=colour, facecolor="white", lw=2) for colour in OPINIONS.values()]
-    fig.legend(marks, [MEANING[name] for name in OPINIONS], loc="outside lower center", ncols=3, fontsize=9)
+        for image, row in zip(pixels, rows, strict=True)
+    ]
+    lines = [Line("", cells[start : start + COLUMNS]) for start in range(0, len(cells), COLUMNS)]
     title = (
         f"{len(rows):,} of {total:,} errors on unseen images, the worst first; in brackets the audit's trust "
     )
-    fig.suptitle(f"{title}in the given label, 0 to 1" if total else "No errors on unseen images", fontsize=10)
-    fig.savefig(path)
+    contact_sheet.draw(
+        lines,
+        f"{title}in the given label, 0 to 1" if total else "No errors on unseen images",
+        {OPINIONS[name]: meaning for name, meaning in MEANING.items()},
+        path,
+    )

@@ -181,7 +181,7 @@ def _draw(table: Table, plain: Answers, temperature: float, path: Path) -> None:
         label=f"without (temperature 1 in place of {temperature:.2f})",
     )  # fmt: skip
     ax.set(ylabel="share right", title="Calibration on unseen images", ylim=(-0.03, 1.03))
-    ax.legend(fontsize=8, loc="lower right")
+    fig.legend(fontsize=8, loc="outside lower center", ncols=2)
     below.bar(table["from"], table["items"], width=1 / BINS, align="edge", color=ACCENT, edgecolor="white")
     below.set(yscale="log", xlabel="confidence", ylabel="images", xlim=(0, 1.02))
     for each in (ax, below):

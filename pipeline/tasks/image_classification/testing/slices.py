@@ -20,19 +20,16 @@ import pyarrow.csv
 
 from pipeline.core.evaluation import Part
 from pipeline.core.gates import Gate
-from pipeline.core.pictures import ACCENT, figure
 from pipeline.core.statistics import holm, wilson_interval
 from pipeline.tasks.image_classification.data.dataset import Split
 from pipeline.tasks.image_classification.parameters import Slices
+from pipeline.tasks.image_classification.testing import slice_pictures
 from pipeline.tasks.image_classification.testing.answers import Answers
 from pipeline.tasks.image_classification.testing.appearance import properties
 
 THIRDS = ("low", "middle", "high")
-BOUNDS_FROM = 10_000  # training images, spread over all, that the thirds are read from
+BOUNDS_FROM = 5_000  # training images, spread over all, that the thirds are read from
 OVERLAP = 0.5  # images that two found slices share, over those in either: beyond it they are the same finding
-SHOWN = 40  # slices of the lowest accuracy, in slices.png
-COLOURS = {"class": "#0f766e", "property": ACCENT, "found": "#b45309"}
-KINDS = {"class": "true class", "property": "third of a property", "found": "found on validation images"}
 
 Masks = dict[str, np.ndarray]
 Bounds = Mapping[str, np.ndarray]
@@ -48,7 +45,7 @@ def measure(
     limits: Slices,
     folder: Path,
 ) -> Part:
-    """Writes slices.csv and slices.png. chosen_by: answers to the validation images, `val`"""
+    """Writes slices.csv, slices.png and slice_examples.png. chosen_by: answers to `val`"""
     thirds = bounds(train.pixels)
     looks, val_looks = (by_property(split.pixels, thirds) for split in (test, val))
     said = looks | by_class(answers.predicted, classes, "predicted")
@@ -67,7 +64,9 @@ def measure(
     )
     pa.csv.write_csv(pa.Table.from_pylist(rows), folder / "slices.csv")
     judged = [row for row in rows if row["judged"]]
-    _draw(judged, float(answers.right.mean()), limits.floor, folder / "slices.png")
+    slice_pictures.accuracies(judged, float(answers.right.mean()), limits.floor, folder / "slices.png")
+    masks = {name: mask for kind in kinds.values() for name, mask in kind.items()}
+    slice_pictures.examples(judged, masks, answers, test, classes, folder / "slice_examples.png")
     return Part(
         metrics={"worst_slice_accuracy": judged[0]["accuracy"]} if judged else {},
         intervals={"worst_slice_accuracy": (judged[0]["low"], judged[0]["high"])} if judged else {},
@@ -227,24 +226,3 @@ def _gate(judged: list[dict[str, Any]]) -> Gate:
         "slices_below_floor", len(below), "at most", 0, "data",
         f"collect, relabel or augment what looks like these: {told}.",
     )  # fmt: skip
-
-
-def _draw(judged: list[dict[str, Any]], overall: float, floor: float, path: Path) -> None:
-    """Accuracy of each slice, the worst on top."""
-    shown = judged[:SHOWN]
-    fig = figure(8.5, max(1, len(shown)) * 0.2 + 1.3)
-    ax = fig.subplots()
-    for place, row in enumerate(shown):
-        colour = COLOURS[row["kind"]]
-        ax.plot([row["low"], row["high"]], [place, place], color=colour, lw=1.8)
-        ax.plot(row["accuracy"], place, "X" if row["evidently_below"] else "o", color=colour, ms=5)
-    ax.axvline(overall, color="grey", ls=":", label="all unseen images")
-    ax.axvline(floor, color="#dc2626", ls="--", label="floor")
-    for kind, colour in COLOURS.items():
-        ax.plot([], [], "o-", color=colour, ms=4, label=KINDS[kind])
-    ax.set_yticks(range(len(shown)), [f"{row['slice']}  ({row['items']:,})" for row in shown], fontsize=8)
-    ax.invert_yaxis()
-    ax.set(xlabel="accuracy, 95 % interval", title="Slices of the unseen images, the worst first (images)")
-    ax.legend(fontsize=8, loc="best")
-    ax.grid(alpha=0.3, axis="x")
-    fig.savefig(path)

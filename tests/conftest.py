@@ -57,6 +57,7 @@ def small_parameters(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Pa
     digits["train"] |= {"epochs": 12, "checkpoint_seconds": 0.1}
     digits["forecast"] |= {"train_sizes": [100, 200, 400], "repeats": 1, "draws": 100}
     digits["evaluate"]["draws"] = 100
+    digits["evaluate"]["slices"]["floor"] = 0.5
     # Digits drawn by one hand are too alike to tell a copy from the next one.
     digits["validate"] |= {
         "doubtful_share_max": 0.3,

@@ -1,5 +1,6 @@
 """The deployed network, run offline by ONNX Runtime exactly as the service runs it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,12 @@ class DeployedNetwork:
 
     def run(self, rows: np.ndarray, output: str) -> np.ndarray:
         """The named output for all rows, (N, ...), computed in batches."""
+        return self.run_all(rows, (output,))[0]
+
+    def run_all(self, rows: np.ndarray, outputs: Sequence[str]) -> tuple[np.ndarray, ...]:
+        """Several outputs of one pass over the rows, (N, ...) each."""
         answers = [
-            self._session.run([output], {self._input.name: np.ascontiguousarray(rows[i : i + BATCH])})[0]
+            self._session.run(list(outputs), {self._input.name: np.ascontiguousarray(rows[i : i + BATCH])})
             for i in range(0, len(rows), BATCH)
         ]
-        return np.concatenate(answers)
+        return tuple(np.concatenate(each) for each in zip(*answers, strict=True))

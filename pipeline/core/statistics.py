@@ -40,6 +40,24 @@ def bootstrap_interval(
     return (float(low), float(high))
 
 
+def bootstrap_mean_interval(values: np.ndarray, *, draws: int, seed: int) -> Interval:
+    """95 % percentile bootstrap interval of the mean of `values`, float (N,), one of each unit."""
+    return bootstrap_interval(lambda rows: float(values[rows].mean()), len(values), draws=draws, seed=seed)
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """p-values of many tests that are looked at together, float64 (N,), corrected (Holm 1979).
+
+    However the tests depend on each other, the chance that any true hypothesis has a corrected value below
+    `alpha` is at most `alpha`.
+    """
+    order = np.argsort(p_values, kind="stable")
+    steps = np.asarray(p_values, dtype=np.float64)[order] * np.arange(len(order), 0, -1)
+    corrected = np.empty(len(order))
+    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return corrected
+
+
 def paired_difference(new: np.ndarray, old: np.ndarray, *, draws: int, seed: int) -> tuple[float, Interval]:
     """Mean of `new - old` over the same units, and its 95 % bootstrap interval.
 

@@ -34,7 +34,7 @@ def digits(n: int, seed: int) -> Split:
 
 
 def limits(*entries: dict[str, Any]) -> Evaluate:
-    return Evaluate.model_validate({"shallow": list(entries), "draws": 100, "worst": 3, "seed": 4})
+    return Evaluate.model_validate(SHIPPED["evaluate"] | {"shallow": list(entries), "draws": 100, "worst": 3})
 
 
 @pytest.mark.parametrize("name", COMPARATORS)
@@ -74,13 +74,18 @@ def test_an_untrained_network_does_not_beat_the_best_comparator(tmp_path: Path) 
         collect=parameters.section("collect"),
         evaluate=limits(*COMPARATORS.values()),
     )
-    paths, sizes = Paths(tmp_path, "digits"), {"train": 300, "test": 120}
+    paths, sizes = Paths(tmp_path, "digits"), {"train": 300, "val": 80, "test": 120}
     for place in (paths.prepared, paths.labelled, paths.model, tmp_path / "evaluation"):
         place.mkdir(parents=True)
     for name, count in sizes.items():
         split = digits(count, count)
         write_split(paths.prepared / name, split.pixels, split.labels, split.ids, np.arange(count))
-    audit = {"item_id": split.ids.tolist(), "doubtful": [False] * len(split)}
+    audit = {
+        "item_id": split.ids.tolist(),
+        "suggested": split.labels,
+        "score": np.ones(len(split)),
+        "doubtful": [False] * len(split),
+    }
     pq.write_table(pa.table(audit), paths.labelled / "labels.parquet")
     image, shape = params.collect.image, parameters.section("train").network
     torch.manual_seed(0)
@@ -88,7 +93,7 @@ def test_an_untrained_network_does_not_beat_the_best_comparator(tmp_path: Path) 
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
     save_file(weights, paths.model / model_package.WEIGHTS)
     export.to_onnx(network, 1.0, image, paths.model / model_package.NETWORK)
-    stated = {"classes": list(params.collect.classes), "image": image.model_dump(),
+    stated = {"classes": list(params.collect.classes), "image": image.model_dump(), "temperature": 1.0,
               "network": shape.model_dump(mode="json")}  # fmt: skip
     model_package.describe(paths.model, stated)
 

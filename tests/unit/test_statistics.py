@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.gates import Gate
-from pipeline.core.statistics import auroc, bootstrap_interval, paired_difference, wilson_interval
+from pipeline.core.statistics import auroc, bootstrap_interval, holm, paired_difference, wilson_interval
 
 
 def test_wilson_interval_against_published_values() -> None:
@@ -29,6 +29,12 @@ def test_bootstrap_interval_of_a_mean_is_that_of_theory() -> None:
     low, high = bootstrap_interval(lambda rows: float(values[rows].mean()), 400, draws=2000, seed=0)
     half = 1.96 * values.std() / 20
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.03)
+
+
+def test_holm_by_hand() -> None:
+    corrected = holm(np.array([0.04, 0.01, 0.03, 0.005]))
+    assert corrected == pytest.approx([0.06, 0.03, 0.06, 0.02])
+    assert holm(np.array([0.6, 0.9])).tolist() == [1.0, 1.0] and len(holm(np.empty(0))) == 0
 
 
 def test_paired_difference_is_much_tighter_than_two_intervals() -> None:

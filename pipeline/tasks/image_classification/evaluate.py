@@ -1,28 +1,30 @@
-"""Evaluating an image classifier on unseen images."""
+"""Evaluating an image classifier on unseen images. Each subject is a file of testing/."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from pipeline.core import seen_items
 from pipeline.core.deployed_network import DeployedNetwork
 from pipeline.core.errors import IncompatibleModel
-from pipeline.core.evaluation import Evaluation
-from pipeline.core.gates import Gate
+from pipeline.core.evaluation import Evaluation, Part, put_together
 from pipeline.core.paths import Paths
-from pipeline.core.pictures import curves, intervals
-from pipeline.core.statistics import bootstrap_interval, wilson_interval
-from pipeline.tasks.image_classification.data import pictures
+from pipeline.core.pictures import curves
 from pipeline.tasks.image_classification.data.corruptions import CORRUPTIONS, SEVERITIES
 from pipeline.tasks.image_classification.data.dataset import Split, read_split
-from pipeline.tasks.image_classification.learning import calibration, shallow
-from pipeline.tasks.image_classification.parameters import Evaluate
+from pipeline.tasks.image_classification.parameters import Evaluate, Goals
+from pipeline.tasks.image_classification.testing import (
+    against_shallow,
+    classification,
+    coverage,
+    errors,
+    reliability,
+    soundness,
+)
+from pipeline.tasks.image_classification.testing import slices as slicing
+from pipeline.tasks.image_classification.testing.answers import ask
 
-SMALLEST_PROBABILITY = 1e-12  # so that the logarithm of a certain mistake is finite
 ROBUSTNESS_IMAGES = 1000  # unseen images that each corruption is tried on
 
 
@@ -42,114 +44,49 @@ def scores(params: Any, package: Path, prepared: Path) -> np.ndarray:
 
 
 def slices(params: Any, prepared: Path) -> Mapping[str, np.ndarray]:
-    """Parts of the unseen images in which no model may fall behind, bool (N,) as `scores`: the classes."""
-    labels = read_split(prepared / "test").labels
-    return {f"class {name}": labels == place for place, name in enumerate(params.collect.classes)}
+    """Named parts of the unseen images, bool (N,) each, in the order of `scores`: classes and thirds of
+    properties, the bounds of which are those of the training images."""
+    test, train = read_split(prepared / "test"), read_split(prepared / "train")
+    return slicing.of(test.pixels, test.labels, params.collect.classes, slicing.bounds(train.pixels))
 
 
 def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
-    """Writes predictions.npz, confusion.csv, robustness.csv and pictures into `folder`."""
+    """Writes predictions.npz, and the tables and pictures of each test, into `folder`."""
     limits: Evaluate = params.evaluate
+    goals: Goals = params.goals
     classes = params.collect.classes
-    test = read_split(paths.prepared / "test")
+    train, val, test = (read_split(paths.prepared / name) for name in ("train", "val", "test"))
     network = DeployedNetwork(paths.model)
-    probabilities = network.run(test.pixels, "probabilities").astype(np.float64)
-    of_truth = probabilities[np.arange(len(test)), test.labels]
-    predicted = probabilities.argmax(1)
-    right = predicted == test.labels
-    matrix = np.bincount(test.labels * len(classes) + predicted, minlength=len(classes) ** 2)
-    matrix = matrix.reshape(len(classes), len(classes))
-
-    accuracy, accuracy_interval = float(right.mean()), wilson_interval(int(right.sum()), len(right))
-    recall = np.diag(matrix) / np.maximum(matrix.sum(1), 1)
-    worst = int(recall.argmin())
-    worst_interval = wilson_interval(int(matrix[worst, worst]), int(matrix[worst].sum()))
-    error = calibration.expected_calibration_error(probabilities, right)
-    error_interval = bootstrap_interval(
-        lambda rows: calibration.expected_calibration_error(probabilities[rows], right[rows]),
-        len(right), draws=limits.draws, seed=limits.seed,
-    )  # fmt: skip
-    comparisons = shallow.compare(limits, read_split(paths.prepared / "train"), test, right)
-    best = comparisons[0]
-    learnt = int(np.isin(seen_items.numbers(test.ids), seen_items.read(paths.model)[0]).sum())
-    parity = _parity(network, paths.model, params, test)
-    robustness = _robustness(network, test, limits.seed)
-
-    np.savez_compressed(folder / "predictions.npz", ids=test.ids, predicted=predicted, right=right)
-    _write_pictures(folder, test, probabilities, right, matrix, classes, robustness, paths, limits.worst)
-    accuracies = {made.title: (made.accuracy, made.accuracy_interval) for made in comparisons}
-    intervals(
-        {"this network": (accuracy, accuracy_interval), **accuracies}, "accuracy", folder / "shallow.png"
+    temperature = float(network.description["temperature"])
+    answers, chosen_by = ask(network, test), ask(network, val)
+    np.savez_compressed(
+        folder / "predictions.npz", ids=test.ids, predicted=answers.predicted, right=answers.right
     )
-    np.savetxt(
-        folder / "confusion.csv", matrix, fmt="%d", delimiter=",", header=",".join(classes), comments=""
+    figures = classification.measure(answers, classes, limits, goals, folder)
+    comparison = against_shallow.measure(answers, train, test, limits, folder)
+    return put_together(
+        f"{classification.sentence(figures)}; {against_shallow.sentence(comparison)}",
+        [
+            figures,
+            reliability.measure(answers, temperature, len(val), limits, goals, folder),
+            coverage.measure(answers, chosen_by, limits, folder),
+            slicing.measure(answers, test, chosen_by, val, train, classes, limits.slices, folder),
+            errors.measure(answers, test, classes, paths.labelled, limits.worst, folder),
+            comparison,
+            soundness.unseen(paths.model, test),
+            soundness.export_parity(answers, paths.model, params, test),
+            _robustness(network, test, limits.seed, folder),
+        ],
     )
-    goals = params.goals
-    return Evaluation(
-        summary=f"accuracy {accuracy:.4f} [{accuracy_interval[0]:.4f}, {accuracy_interval[1]:.4f}] on "
-        f"{len(right):,} unseen images; {best.gain:+.4f} over {best.title}, the best shallow comparator",
-        metrics={
-            "accuracy": accuracy,
-            "worst_class_recall": float(recall[worst]),
-            "calibration_error": error,
-            "gain_over_shallow": best.gain,
-            "shallow_accuracy": best.accuracy,
-            "parity_max_difference": parity["max_difference"],
-            "log_loss": float(-np.log(np.maximum(of_truth, SMALLEST_PROBABILITY)).mean()),
-        },
-        intervals={
-            "accuracy": accuracy_interval,
-            "worst_class_recall": worst_interval,
-            "calibration_error": error_interval,
-            "gain_over_shallow": best.gain_interval,
-        },
-        gates=(
-            Gate("accuracy", accuracy, "at least", goals.accuracy_min, "training",
-                 "train longer or a larger network; look at evaluation/errors.png.", accuracy_interval),
-            Gate("worst_class_recall", float(recall[worst]), "at least", goals.class_recall_min, "data",
-                 f"collect or relabel more of class {classes[worst]!r}.", worst_interval),
-            Gate("calibration_error", error, "at most", goals.calibration_error_max, "training",
-                 "fit the temperature on more validation images.", error_interval),
-            Gate("gain_over_shallow_low", best.gain_interval[0], "at least", 0.0, "training",
-                 f"the network does not beat {best.title}; use that, or train better.", best.gain_interval),
-            Gate("unseen_images_learnt_from", learnt, "at most", 0, "data",
-                 "the model was begun with one that has learnt from them: set train.start to null, or go "
-                 "back to the prepare.salt and the shares of that time."),
-            Gate("export_changed_decisions", parity["changed"], "at most", 0, "training",
-                 "the exported graph differs from the trained network; mend the export."),
-        ),
-        details={
-            "items": len(right),
-            "classes": [
-                {"class": name, "recall": float(recall[k]), "items": int(matrix[k].sum())}
-                for k, name in enumerate(classes)
-            ],
-            "shallow": [asdict(made) for made in comparisons],
-            "robustness": robustness,
-            "parity": parity,
-        },
-    )  # fmt: skip
 
 
-def _parity(network: DeployedNetwork, package: Path, params: Any, test: Split) -> dict[str, float]:
-    """The exported graph against the trained weights in PyTorch, on every unseen image."""
-    from pipeline.tasks.image_classification.learning import networks
-
-    trained = networks.load(package, params.collect)
-    exported = network.run(test.pixels, "logits")
-    return {
-        "max_difference": float(np.abs(exported - (again := trained(test.pixels))).max()),
-        "changed": int((exported.argmax(1) != again.argmax(1)).sum()),
-    }
-
-
-def _robustness(network: DeployedNetwork, test: Split, seed: int) -> dict[str, list[float]]:
+def _robustness(network: DeployedNetwork, test: Split, seed: int, folder: Path) -> Part:
     """Accuracy under each corruption, at severity 0 (none), 1, 2, 3."""
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.choice(len(test), min(ROBUSTNESS_IMAGES, len(test)), replace=False))
     pixels, labels = test.pixels[rows], test.labels[rows]
     clean = float((network.run(pixels, "logits").argmax(1) == labels).mean())
-    return {
+    found = {
         name: [
             clean,
             *(
@@ -159,41 +96,10 @@ def _robustness(network: DeployedNetwork, test: Split, seed: int) -> dict[str, l
         ]
         for name, corrupt in CORRUPTIONS.items()
     }
-
-
-def _write_pictures(
-    folder: Path,
-    test: Split,
-    probabilities: np.ndarray,
-    right: np.ndarray,
-    matrix: np.ndarray,
-    classes: tuple[str, ...],
-    robustness: dict[str, list[float]],
-    paths: Paths,
-    worst: int,
-) -> None:
-    pictures.confusion(matrix, classes, folder / "confusion.png")
-    pictures.reliability(*calibration.reliability(probabilities, right), folder / "reliability.png")
     severities = [0, *SEVERITIES]
-    lines = {name: (severities, accuracy) for name, accuracy in robustness.items()}
+    lines = {name: (severities, accuracy) for name, accuracy in found.items()}
     curves(lines, ("severity", "accuracy"), folder / "robustness.png")
-    table = np.column_stack([severities, *robustness.values()])
-    header = ",".join(["severity", *robustness])
+    table = np.column_stack([severities, *found.values()])
+    header = ",".join(["severity", *found])
     np.savetxt(folder / "robustness.csv", table, fmt="%.6g", delimiter=",", header=header, comments="")
-
-    audit = pq.read_table(paths.labelled / "labels.parquet", columns=["item_id", "doubtful"])
-    doubtful = set(audit.filter(audit["doubtful"])["item_id"].to_pylist())
-    confidence = probabilities.max(1)
-    wrong = np.flatnonzero(~right)
-    shown = wrong[np.argsort(-confidence[wrong], kind="stable")][:worst]
-    captions = [
-        f"{classes[test.labels[i]]} read as {classes[probabilities[i].argmax()]}"
-        f"{' (label?)' if test.ids[i] in doubtful else ''}\n{confidence[i]:.2f}"
-        for i in shown
-    ]
-    pictures.gallery(
-        test.pixels[shown],
-        captions,
-        folder / "errors.png",
-        "Most confident errors; (label?) = audit doubts it",
-    )
+    return Part(details={"robustness": found})

@@ -21,6 +21,7 @@ OPTION = "images"
 OPTION_HELP = "folder of pictures, one folder a class"
 LIKE = "digits"
 PIXELS_MAX = 50_000_000  # of one picture
+SMALLEST_SLICE = 30  # images, for a slice to be judged where there are few
 LEAST_SHARE = 0.8  # of what is there now that a later collection must bring
 MARGIN = 1.25  # over what was met, of bounds that the shipped ones do not allow for
 TELLABLE = 10  # unseen images that a new model may lose: it takes 4 to show that two agree on every one
@@ -86,6 +87,9 @@ def changes(
         ("prepare", "val_share"): met["val_share"],
         ("prepare", "salt"): section["prepare"]["salt"],
         ("register", "margin"): max(shipped["register"]["margin"], round(TELLABLE / sizes["test"], 4)),
+        ("evaluate", "slices", "smallest"): min(
+            shipped["evaluate"]["slices"]["smallest"], max(SMALLEST_SLICE, sizes["test"] // 10)
+        ),
         ("deploy", "samples"): min(shipped["deploy"]["samples"], sizes["test"]),
         ("monitor", "window"): min(shipped["monitor"]["window"], max(30, sizes["test"] // 2)),
     }

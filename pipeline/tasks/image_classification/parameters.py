@@ -206,8 +206,21 @@ class RandomForest(Comparator):
 Shallow = Annotated[NearestNeighbours | LogisticRegression | Svm | RandomForest, Field(discriminator="name")]
 
 
+class Slices(Strict):
+    """testing/slices.py. false_alarm: chance that any slice at or above the floor fails"""
+
+    floor: float = Field(gt=0, lt=1)
+    smallest: int = Count
+    found: int = Field(ge=0)
+    false_alarm: float = Field(gt=0, lt=1)
+
+
 class Evaluate(Strict):
+    """automatic_accuracies: wanted of what is answered without a person; metrics.json holds the first"""
+
     shallow: tuple[Shallow, ...] = Field(min_length=1)
+    automatic_accuracies: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(min_length=1)
+    slices: Slices
     draws: int = Field(ge=100)
     worst: int = Count
     seed: int

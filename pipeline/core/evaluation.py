@@ -18,3 +18,14 @@ class Evaluation:
     intervals: Mapping[str, Interval]
     gates: tuple[Gate, ...]
     details: Mapping[str, Any]
+
+    def joined(self, *others: "Evaluation") -> "Evaluation":
+        """With the metrics, intervals, gates and details of others; the summary stays."""
+        every = (self, *others)
+        return Evaluation(
+            summary=self.summary,
+            metrics={name: value for one in every for name, value in one.metrics.items()},
+            intervals={name: interval for one in every for name, interval in one.intervals.items()},
+            gates=tuple(gate for one in every for gate in one.gates),
+            details={name: value for one in every for name, value in one.details.items()},
+        )

@@ -34,7 +34,7 @@ def digits(n: int, seed: int) -> Split:
 
 
 def limits(*entries: dict[str, Any]) -> Evaluate:
-    return Evaluate.model_validate({"shallow": list(entries), "draws": 100, "worst": 3, "seed": 4})
+    return Evaluate.model_validate(SHIPPED["evaluate"] | {"shallow": list(entries), "draws": 100, "worst": 3})
 
 
 @pytest.mark.parametrize("name", COMPARATORS)
@@ -74,7 +74,7 @@ def test_an_untrained_network_does_not_beat_the_best_comparator(tmp_path: Path) 
         collect=parameters.section("collect"),
         evaluate=limits(*COMPARATORS.values()),
     )
-    paths, sizes = Paths(tmp_path, "digits"), {"train": 300, "test": 120}
+    paths, sizes = Paths(tmp_path, "digits"), {"train": 300, "val": 60, "test": 120}
     for place in (paths.prepared, paths.labelled, paths.model, tmp_path / "evaluation"):
         place.mkdir(parents=True)
     for name, count in sizes.items():

@@ -13,16 +13,20 @@ from pipeline.core.errors import IncompatibleModel
 from pipeline.core.evaluation import Evaluation
 from pipeline.core.gates import Gate
 from pipeline.core.paths import Paths
-from pipeline.core.pictures import curves, intervals
+from pipeline.core.pictures import intervals
 from pipeline.core.statistics import bootstrap_interval, wilson_interval
 from pipeline.tasks.image_classification.data import pictures
-from pipeline.tasks.image_classification.data.corruptions import CORRUPTIONS, SEVERITIES
 from pipeline.tasks.image_classification.data.dataset import Split, read_split
-from pipeline.tasks.image_classification.learning import calibration, shallow
+from pipeline.tasks.image_classification.learning import calibration, networks, shallow
 from pipeline.tasks.image_classification.parameters import Evaluate
+from pipeline.tasks.image_classification.testing import (
+    attributions,
+    behaviour,
+    representations,
+    robustness,
+)
 
 SMALLEST_PROBABILITY = 1e-12  # so that the logarithm of a certain mistake is finite
-ROBUSTNESS_IMAGES = 1000  # unseen images that each corruption is tried on
 
 
 def scores(params: Any, package: Path, prepared: Path) -> np.ndarray:
@@ -41,7 +45,7 @@ def scores(params: Any, package: Path, prepared: Path) -> np.ndarray:
 
 
 def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
-    """Writes predictions.npz, confusion.csv, robustness.csv and pictures into `folder`."""
+    """Writes predictions.npz, confusion.csv, pictures, and what testing/ says into `folder`."""
     limits: Evaluate = params.evaluate
     classes = params.collect.classes
     test = read_split(paths.prepared / "test")
@@ -66,10 +70,9 @@ def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
     best = comparisons[0]
     learnt = int(np.isin(seen_items.numbers(test.ids), seen_items.read(paths.model)[0]).sum())
     parity = _parity(network, paths.model, params, test)
-    robustness = _robustness(network, test, limits.seed)
 
     np.savez_compressed(folder / "predictions.npz", ids=test.ids, predicted=predicted, right=right)
-    _write_pictures(folder, test, probabilities, right, matrix, classes, robustness, paths, limits.worst)
+    _write_pictures(folder, test, probabilities, right, matrix, classes, paths, limits.worst)
     accuracies = {made.title: (made.accuracy, made.accuracy_interval) for made in comparisons}
     intervals(
         {"this network": (accuracy, accuracy_interval), **accuracies}, "accuracy", folder / "shallow.png"
@@ -78,7 +81,7 @@ def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
         folder / "confusion.csv", matrix, fmt="%d", delimiter=",", header=",".join(classes), comments=""
     )
     goals = params.goals
-    return Evaluation(
+    evaluation = Evaluation(
         summary=f"accuracy {accuracy:.4f} [{accuracy_interval[0]:.4f}, {accuracy_interval[1]:.4f}] on "
         f"{len(right):,} unseen images; {best.gain:+.4f} over {best.title}, the best shallow comparator",
         metrics={
@@ -118,39 +121,26 @@ def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
                 for k, name in enumerate(classes)
             ],
             "shallow": [asdict(made) for made in comparisons],
-            "robustness": robustness,
             "parity": parity,
         },
     )  # fmt: skip
+    trained = networks.trained(paths.model, params.collect)
+    val, train = read_split(paths.prepared / "val"), read_split(paths.prepared / "train")
+    return evaluation.joined(
+        robustness.measure(limits, network, test, folder),
+        behaviour.check(limits, classes, network, train, test, folder),
+        attributions.explain(limits, classes, trained, network, test, probabilities, folder),
+        representations.look(limits, classes, trained, val, test, probabilities, folder),
+    )
 
 
 def _parity(network: DeployedNetwork, package: Path, params: Any, test: Split) -> dict[str, float]:
     """The exported graph against the trained weights in PyTorch, on every unseen image."""
-    from pipeline.tasks.image_classification.learning import networks
-
     trained = networks.load(package, params.collect)
     exported = network.run(test.pixels, "logits")
     return {
         "max_difference": float(np.abs(exported - (again := trained(test.pixels))).max()),
         "changed": int((exported.argmax(1) != again.argmax(1)).sum()),
-    }
-
-
-def _robustness(network: DeployedNetwork, test: Split, seed: int) -> dict[str, list[float]]:
-    """Accuracy under each corruption, at severity 0 (none), 1, 2, 3."""
-    rng = np.random.default_rng(seed)
-    rows = np.sort(rng.choice(len(test), min(ROBUSTNESS_IMAGES, len(test)), replace=False))
-    pixels, labels = test.pixels[rows], test.labels[rows]
-    clean = float((network.run(pixels, "logits").argmax(1) == labels).mean())
-    return {
-        name: [
-            clean,
-            *(
-                float((network.run(corrupt(pixels, severity, rng), "logits").argmax(1) == labels).mean())
-                for severity in SEVERITIES
-            ),
-        ]
-        for name, corrupt in CORRUPTIONS.items()
     }
 
 
@@ -161,18 +151,11 @@ def _write_pictures(
     right: np.ndarray,
     matrix: np.ndarray,
     classes: tuple[str, ...],
-    robustness: dict[str, list[float]],
     paths: Paths,
     worst: int,
 ) -> None:
     pictures.confusion(matrix, classes, folder / "confusion.png")
     pictures.reliability(*calibration.reliability(probabilities, right), folder / "reliability.png")
-    severities = [0, *SEVERITIES]
-    lines = {name: (severities, accuracy) for name, accuracy in robustness.items()}
-    curves(lines, ("severity", "accuracy"), folder / "robustness.png")
-    table = np.column_stack([severities, *robustness.values()])
-    header = ",".join(["severity", *robustness])
-    np.savetxt(folder / "robustness.csv", table, fmt="%.6g", delimiter=",", header=header, comments="")
 
     audit = pq.read_table(paths.labelled / "labels.parquet", columns=["item_id", "doubtful"])
     doubtful = set(audit.filter(audit["doubtful"])["item_id"].to_pylist())

@@ -1,0 +1,1 @@
+"""How an image classifier is tested beyond its accuracy: one subject a file."""

@@ -1,0 +1,1 @@
+"""How a recommender is tested on unseen weeks: one subject a file."""

@@ -146,7 +146,7 @@ def _draw(tests: list[Tried], classes: tuple[str, ...], path: Path) -> None:
             continue
         every = [seen for failure in test.failures for seen in failure]
         captions = [f"{classes[answer.argmax()]}\n{answer.max():.2f}" for _, answer in every]
-        heading = f"{test.what.name}: {test.images - test.passed} of {test.images} do not pass"
+        heading = f"{test.what.name}: fails for {test.images - test.passed} of {test.images}"
         images = [grids.shown(image) for image, _ in every]
         rows.append(grids.Row(heading, images, captions, group=len(test.failures[0])))
     explained = (

@@ -5,8 +5,8 @@ ways: the maps of each layer for one image of each class; and, of each layer, wh
 to the mean of its own class. That classifier has nothing to be fitted but the means, so that its accuracy is
 the layer's doing; in a network trained far enough the last layers bring it to the accuracy of the network
 (Papyan, Han and Donoho 2020, arXiv:2008.08186; probes of single layers: Alain and Bengio 2016,
-arXiv:1610.01644).
-Means and projections are those of validation images, what is told and drawn are unseen ones.
+arXiv:1610.01644). Means and projections are those of validation images; what is told and drawn are unseen
+ones.
 """
 
 import csv
@@ -114,9 +114,8 @@ def plane(known: np.ndarray, labels: np.ndarray, asked: np.ndarray, seed: int) -
     before, after = projected(COMPONENTS, known, asked, seed)
     _, place = np.unique(labels, return_inverse=True)
     means = np.stack([before[place == k].mean(0) for k in range(place.max() + 1)])[place]
-    within = ledoit_wolf(before - means, assume_centered=True)[0] + SMALL * before.var() * np.eye(
-        before.shape[1]
-    )
+    within = ledoit_wolf(before - means, assume_centered=True)[0]
+    within += SMALL * before.var() * np.eye(len(within))
     _, directions = eigh(means.T @ means / len(means), within)  # principal components have mean 0
     found = after @ directions[:, :-3:-1]
     points[:, : found.shape[1]] = found

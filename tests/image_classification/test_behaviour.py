@@ -64,7 +64,7 @@ def test_what_depends_on_everything_is_invariant_what_depends_on_one_pixel_is_no
 
 def test_a_network_that_is_sure_of_everything_is_sure_of_nothing_at_all(tmp_path: Path) -> None:
     unsure = {"blank": None, "noise": 0.5}
-    changes = {"unsure": unsure, "typical": None, "invariance": {"crop": None}}
+    changes: dict[str, Any] = {"unsure": unsure, "typical": None, "invariance": {"crop": None}}
     found, tests = checked(Answering(always_sure), tmp_path, **changes)
     assert tests["unsure of noise"]["share"] == 0 and tests["unsure of noise"]["images"] == 60
     (gate,) = found.gates

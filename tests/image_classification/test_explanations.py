@@ -61,7 +61,7 @@ def test_what_looks_at_one_corner_is_shown_to_look_there() -> None:
     gradients, unexplained = integrated_gradients(corner(), pixels, targets, 2)
     assert gradients.shape == (12, 28, 28) and unexplained < 1e-4  # a sum is its own integral
     assert np.abs(gradients[:, :6, :6]).max() > 0
-    assert gradients[:, 6:].any() == gradients[:, :, 6:].any() == False  # noqa: E712
+    assert not gradients[:, 6:].any() and not gradients[:, :, 6:].any()
     hidden = occlusion(corner(), pixels, targets)
     assert np.abs(hidden[:, :6, :6]).max() > 0
     assert np.abs(hidden[:, 13:, 13:]).max() < 1e-4

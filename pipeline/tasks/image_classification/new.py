@@ -38,7 +38,7 @@ FLOORS = (
     ("behaviour", "less_sure"),
     ("behaviour", "unsure"),
 )
-SINGLE_FLOORS = {("behaviour", "typical"), ("attributions", "deletion_gain_min")}
+SINGLE_FLOORS = (("behaviour", "typical"), ("attributions", "deletion_gain_min"))
 REST_PER_STRIDE = 2  # pixels a side that must remain after all strides
 RISKS = [
     "What production sees may look unlike these pictures; watch its confidence and the drift report.",
@@ -228,8 +228,8 @@ def _bounds(shipped: Mapping[str, Any], met: Mapping[str, Any]) -> dict[tuple[st
 def _without_floors(shipped: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
     """What such pictures and such a network bear, the first pass measures; people then state the floors."""
     evaluate = shipped["evaluate"]
-    named = {(*place, name) for place in FLOORS for name in evaluate[place[0]][place[1]]}
-    return {("evaluate", *place): None for place in sorted(named | SINGLE_FLOORS)}
+    named = [(part, key, name) for part, key in FLOORS for name in evaluate[part][key]]
+    return {("evaluate", *place): None for place in (*named, *SINGLE_FLOORS)}
 
 
 def _expected(

@@ -26,7 +26,7 @@ class Deletion:
     @property
     def gain(self) -> np.ndarray:
         """Area between both curves for each image, float (N,), in [-1, 1]; above 0 the attributions know."""
-        return np.trapezoid(self.at_random - self.by_attribution, SHARES, axis=1)
+        return np.asarray(np.trapezoid(self.at_random - self.by_attribution, SHARES, axis=1))
 
 
 def deletion(

@@ -57,17 +57,15 @@ def measure(limits: Evaluate, network: DeployedNetwork, test: Split, folder: Pat
     _write(rows, folder / "robustness.csv")
     _draw(rows, params, sample.pixels[:1], limits.seed, folder / "robustness.png")
     mean = float(of_images.mean())
+    first = {row.corruption: row for row in rows if row.severity == params.severities[0]}
     return Evaluation(
         summary=f"mean corruption accuracy {mean:.3f}",
         metrics={"mean_corruption_accuracy": mean},
         intervals={"mean_corruption_accuracy": mean_interval},
         gates=tuple(
-            Gate(f"right_with_{row.corruption}", row.accuracy, "at least", floor, "training",
-                 f"train with images spoilt by {row.corruption}; see evaluation/robustness.png.",
-                 row.interval)
-            for row in rows
-            if row.severity == params.severities[0]
-            and (floor := params.floors[row.corruption]) is not None  # type: ignore[index]
+            Gate(f"right_with_{name}", first[name].accuracy, "at least", floor, "training",
+                 f"train with images spoilt by {name}; see evaluation/robustness.png.", first[name].interval)
+            for name, floor in params.floors.items() if floor is not None
         ),
         details={"robustness": [asdict(row) for row in rows]},
     )  # fmt: skip

@@ -58,6 +58,15 @@ def small_parameters(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Pa
     digits["forecast"] |= {"train_sizes": [100, 200, 400], "repeats": 1, "draws": 100}
     digits["evaluate"]["draws"] = 100
     digits["evaluate"]["slices"]["floor"] = 0.5
+    # What a network that has learnt from 600 drawn digits bears is not known, and few images tell little.
+    evaluate = digits["evaluate"]
+    for section, keys in (("robustness", ("floors",)), ("behaviour", ("invariance", "less_sure", "unsure"))):
+        for key in keys:
+            evaluate[section][key] = dict.fromkeys(evaluate[section][key])
+        evaluate[section]["images"] = 60
+    evaluate["behaviour"] |= {"typical": None, "typical_images": 3}
+    evaluate["attributions"] |= {"images": 10, "deletion_gain_min": None}
+    evaluate["representations"]["images"] = 60
     # Digits drawn by one hand are too alike to tell a copy from the next one.
     digits["validate"] |= {
         "doubtful_share_max": 0.3,

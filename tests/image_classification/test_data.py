@@ -73,3 +73,23 @@ def test_a_corruption_keeps_shape_and_type_and_grows_with_severity(name: str, ch
         changes.append(np.abs(spoilt.astype(int) - pixels).mean())
     assert (pixels == before).all()
     assert 0 < changes[0] < min(changes[1:])
+
+
+@pytest.mark.parametrize(("side", "distance"), [(28, 4), (56, 8), (9, 1)])
+def test_larger_images_are_moved_further(side: int, distance: int) -> None:
+    pixels = np.zeros((1, 1, side, side), np.uint8)
+    pixels[..., side // 2, side // 2] = 255
+    moved = CORRUPTIONS["shift"](pixels, 2, np.random.default_rng(0))
+    _, _, y, x = (places.item() for places in np.nonzero(moved))
+    assert abs(y - side // 2) == abs(x - side // 2) == distance
+
+
+def test_scaling_keeps_the_middle_and_goes_both_ways() -> None:
+    pixels = np.zeros((1, 1, 41, 41), np.uint8)
+    pixels[..., 10:31, 10:31] = 200
+    areas = set()
+    for seed in range(8):
+        scaled = CORRUPTIONS["scale"](pixels, 2, np.random.default_rng(seed))[0, 0] > 100
+        assert (scaled == scaled[::-1, ::-1]).all()
+        areas.add(int(scaled.sum()))
+    assert len(areas) == 2 and min(areas) < 21**2 / 2 < 21**2 * 2 < max(areas)

@@ -107,6 +107,9 @@ def test_an_untrained_network_does_not_beat_the_best_comparator(tmp_path: Path) 
     (gate,) = (gate for gate in found.gates if gate.name == "gain_over_shallow_low")
     assert not gate.passed and gate.value == found.intervals["gain_over_shallow"][0] < 0
     assert (tmp_path / "evaluation" / "shallow.png").is_file()
+    assert {"robustness", "behaviour", "attributions", "separability"} <= set(found.details)
+    assert 0 < found.metrics["mean_corruption_accuracy"] < 0.4
+    assert "right_with_noise" in {gate.name for gate in found.gates if not gate.passed}
 
 
 def test_a_comparator_named_twice_is_refused() -> None:

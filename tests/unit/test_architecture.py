@@ -141,7 +141,9 @@ def test_no_code_asks_which_task_or_project_it_is(file: str) -> None:
             assert not (names & {"task", "project"} and constants), ast.unparse(node)
 
 
-HEAVY = ("torch", "lightning", "mlflow", "great_expectations", "sklearn", "matplotlib", "bentoml", "onnx")
+HEAVY = (
+    "torch", "lightning", "captum", "mlflow", "great_expectations", "sklearn", "matplotlib", "bentoml", "onnx"
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -8,24 +8,25 @@ import numpy as np
 
 from pipeline.core.deployed_network import DeployedNetwork
 from pipeline.core.errors import IncompatibleModel
-from pipeline.core.evaluation import Evaluation, Part, put_together
+from pipeline.core.evaluation import Evaluation, put_together
 from pipeline.core.paths import Paths
-from pipeline.core.pictures import curves
-from pipeline.tasks.image_classification.data.corruptions import CORRUPTIONS, SEVERITIES
-from pipeline.tasks.image_classification.data.dataset import Split, read_split
+from pipeline.tasks.image_classification.data.dataset import read_split
+from pipeline.tasks.image_classification.learning import networks
 from pipeline.tasks.image_classification.parameters import Evaluate, Goals
 from pipeline.tasks.image_classification.testing import (
     against_shallow,
+    attributions,
+    behaviour,
     classification,
     coverage,
     errors,
     reliability,
+    representations,
+    robustness,
     soundness,
 )
 from pipeline.tasks.image_classification.testing import slices as slicing
 from pipeline.tasks.image_classification.testing.answers import ask
-
-ROBUSTNESS_IMAGES = 1000  # unseen images that each corruption is tried on
 
 
 def scores(params: Any, package: Path, prepared: Path) -> np.ndarray:
@@ -56,7 +57,7 @@ def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
     goals: Goals = params.goals
     classes = params.collect.classes
     train, val, test = (read_split(paths.prepared / name) for name in ("train", "val", "test"))
-    network = DeployedNetwork(paths.model)
+    network, trained = DeployedNetwork(paths.model), networks.trained(paths.model, params.collect)
     temperature = float(network.description["temperature"])
     answers, chosen_by = ask(network, test), ask(network, val)
     np.savez_compressed(
@@ -75,31 +76,9 @@ def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
             comparison,
             soundness.unseen(paths.model, test),
             soundness.export_parity(answers, paths.model, params, test),
-            _robustness(network, test, limits.seed, folder),
+            robustness.measure(limits, network, test, folder),
+            behaviour.check(limits, classes, network, train, test, folder),
+            attributions.explain(limits, classes, trained, network, test, answers.probabilities, folder),
+            representations.look(limits, classes, trained, val, test, answers.probabilities, folder),
         ],
     )
-
-
-def _robustness(network: DeployedNetwork, test: Split, seed: int, folder: Path) -> Part:
-    """Accuracy under each corruption, at severity 0 (none), 1, 2, 3."""
-    rng = np.random.default_rng(seed)
-    rows = np.sort(rng.choice(len(test), min(ROBUSTNESS_IMAGES, len(test)), replace=False))
-    pixels, labels = test.pixels[rows], test.labels[rows]
-    clean = float((network.run(pixels, "logits").argmax(1) == labels).mean())
-    found = {
-        name: [
-            clean,
-            *(
-                float((network.run(corrupt(pixels, severity, rng), "logits").argmax(1) == labels).mean())
-                for severity in SEVERITIES
-            ),
-        ]
-        for name, corrupt in CORRUPTIONS.items()
-    }
-    severities = [0, *SEVERITIES]
-    lines = {name: (severities, accuracy) for name, accuracy in found.items()}
-    curves(lines, ("severity", "accuracy"), folder / "robustness.png")
-    table = np.column_stack([severities, *found.values()])
-    header = ",".join(["severity", *found])
-    np.savetxt(folder / "robustness.csv", table, fmt="%.6g", delimiter=",", header=header, comments="")
-    return Part(details={"robustness": found})

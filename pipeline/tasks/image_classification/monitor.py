@@ -16,6 +16,7 @@ from pipeline.tasks.image_classification.data.corruptions import CORRUPTIONS, SE
 from pipeline.tasks.image_classification.data.dataset import Split, read_split
 from pipeline.tasks.image_classification.data.pixels import properties
 
+DEGRADATIONS = ("noise", "blur", "shift", "rotation", "contrast", "occlusion", "inversion")
 DEGRADED_SEVERITY = SEVERITIES[1]
 CONFIDENCE = "confidence"
 
@@ -31,7 +32,7 @@ def monitor(params: Any, paths: Paths, package: Path, folder: Path) -> Evaluatio
     val, test = read_split(paths.prepared / "val"), read_split(paths.prepared / "test")
     reference = _profile(val.pixels, network)
     sound = _replay_sound(reference, test, network, limits, rng)
-    degraded = {name: _replay_degraded(name, reference, test, network, limits, rng) for name in CORRUPTIONS}
+    degraded = {name: _replay_degraded(name, reference, test, network, limits, rng) for name in DEGRADATIONS}
     alarms = round(sound["alarm_share"] * limits.windows)
     false_interval = wilson_interval(alarms, limits.windows)
     harmful = {name: found for name, found in degraded.items() if found["accuracy"] < goals.accuracy_min}

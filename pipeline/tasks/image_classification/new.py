@@ -33,6 +33,14 @@ VAL_SHARE_OF_FEW = 0.15
 DOUBTFUL_SHARE = 0.1  # networks that learn from few images doubt more labels than those of MNIST
 LEAST_STEPS = {"label": 500, "forecast": 300, "train": 1500}  # of the optimiser, however few the images
 EPOCHS_MAX = 60
+# Shares of evaluate that must be reached, which depend on the pictures.
+FLOORS = (
+    ("robustness", "floors"),
+    ("behaviour", "invariance"),
+    ("behaviour", "less_sure"),
+    ("behaviour", "unsure"),
+)
+SINGLE_FLOORS = (("behaviour", "typical"), ("attributions", "deletion_gain_min"))
 REST_PER_STRIDE = 2  # pixels a side that must remain after all strides
 RISKS = [
     "What production sees may look unlike these pictures; watch its confidence and the drift report.",
@@ -95,7 +103,7 @@ def changes(
     }
     learning = _learning(shipped, met["items"], sizes["train"], min(seen.height, seen.width))
     bounds = _bounds(shipped, met)
-    found |= learning | bounds
+    found |= learning | bounds | _without_floors(shipped)
     found |= _expected(shipped, found, met, image)
     widened = {key: value for key, value in found.items() if key in bounds or "resources" in key}
     said = [f"{'.'.join(key)} {value}" for key, value in widened.items()]
@@ -221,6 +229,13 @@ def _bounds(shipped: Mapping[str, Any], met: Mapping[str, Any]) -> dict[tuple[st
     if met["few"] and limits["doubtful_share_max"] < DOUBTFUL_SHARE:
         found["validate", "doubtful_share_max"] = DOUBTFUL_SHARE
     return found
+
+
+def _without_floors(shipped: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+    """What such pictures and such a network bear, the first pass measures; people then state the floors."""
+    evaluate = shipped["evaluate"]
+    named = [(part, key, name) for part, key in FLOORS for name in evaluate[part][key]]
+    return {("evaluate", *place): None for place in (*named, *SINGLE_FLOORS)}
 
 
 def _expected(

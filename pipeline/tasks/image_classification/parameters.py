@@ -20,6 +20,7 @@ from pipeline.tasks.image_classification.recipe_parameters import Recipe
 from pipeline.tasks.image_classification.source_parameters import Source
 
 BASE = "base"  # the row of an ablation in which nothing is changed
+Intruder = Literal["blank", "inverted", "noise", "texture", "scrambled"]  # data/intruders.py
 
 
 class ExpectedImages(Expected):
@@ -99,9 +100,7 @@ class Validate(Strict):
     near_duplicate_false_alarms: float = Field(gt=0, lt=1)
     near_duplicate_recall_min: float = Share
     near_duplicate_share_max: float = Share
-    outlier_kinds: tuple[Literal["blank", "inverted", "noise", "texture", "scrambled"], ...] = Field(
-        min_length=1
-    )
+    outlier_kinds: tuple[Intruder, ...] = Field(min_length=1)
     outlier_auroc_min: float = Share
     outlier_share_max: float = Share
     planted: int = Count
@@ -215,12 +214,70 @@ class Slices(Strict):
     false_alarm: float = Field(gt=0, lt=1)
 
 
+Floor = Annotated[float, Share] | None  # a share that must be reached; null: it is only reported
+Corruption = Literal[  # data/corruptions.py
+    "noise", "blur", "shift", "rotation", "scale", "contrast", "occlusion", "inversion", "jpeg"
+]
+Edit = Literal["brightness", "noise", "shift", "rotation", "jpeg", "crop"]  # data/edits.py
+
+
+class Robustness(Strict):
+    """How unseen images are spoilt (testing/robustness.py). floors: of each corruption that is tried, the
+    share right at the first of the severities at least."""
+
+    images: int = Count
+    severities: tuple[Literal[1, 2, 3], ...] = Field(min_length=1)
+    floors: dict[Corruption, Floor] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "Robustness":
+        if list(self.severities) != sorted(set(self.severities)):
+            raise ValueError(f"severities must ascend, each once, given {list(self.severities)}")
+        return self
+
+
+class Behaviour(Strict):
+    """What the network is expected to do (testing/behaviour.py). invariance, less_sure, unsure, typical: the
+    share of images that must pass each test."""
+
+    images: int = Count
+    typical_images: int = Count
+    confidence_rise_max: float = Share
+    sure: float = Share
+    invariance: dict[Edit, Floor] = Field(min_length=1)
+    less_sure: dict[Corruption, Floor] = Field(min_length=1)
+    unsure: dict[Intruder, Floor] = Field(min_length=1)
+    typical: Floor
+
+
+class Attributions(Strict):
+    """Which pixels an answer rests on (testing/attributions.py)."""
+
+    images: int = Count
+    steps: int = Field(ge=2)
+    of_each_class: int = Count
+    columns: int = Count
+    unexplained_max: Floor
+    deletion_gain_min: Floor
+
+
+class Representations(Strict):
+    """What the layers make of images (testing/representations.py)."""
+
+    images: int = Field(ge=2)
+    layers: int = Field(ge=2)
+
+
 class Evaluate(Strict):
     """automatic_accuracies: wanted of what is answered without a person; metrics.json holds the first"""
 
     shallow: tuple[Shallow, ...] = Field(min_length=1)
     automatic_accuracies: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(min_length=1)
     slices: Slices
+    robustness: Robustness
+    behaviour: Behaviour
+    attributions: Attributions
+    representations: Representations
     draws: int = Field(ge=100)
     worst: int = Count
     seed: int

@@ -1,12 +1,15 @@
 """What can go wrong with an image between the camera and the network.
 
 After Hendrycks and Dietterich 2019 (arXiv:1903.12261), chosen for small images. Each takes uint8
-(N, C, H, W) and a severity from 1 (slight) to 3 (severe) and returns the same shape and type.
+(N, C, H, W) and a severity from 1 (slight) to 3 (severe) and returns the same shape and type. Lengths are
+shares of the shorter side, so that images of any size are spoilt alike; what is said in pixels is for 28.
 """
 
 from collections.abc import Callable
 
 import numpy as np
+
+from pipeline.tasks.image_classification.data.edits import as_jpeg
 
 Corruption = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
@@ -20,25 +23,37 @@ def blur(pixels: np.ndarray, severity: int, _: np.random.Generator) -> np.ndarra
     """Gaussian blur of 0.7, 1.4 or 2.1 pixels."""
     from scipy.ndimage import gaussian_filter
 
-    return _uint8(gaussian_filter(pixels.astype(np.float32), (0, 0, 0.7 * severity, 0.7 * severity)))
+    sigma = severity * min(pixels.shape[2:]) / 40
+    return _uint8(gaussian_filter(pixels.astype(np.float32), (0, 0, sigma, sigma)))
 
 
 def shift(pixels: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
     """Moved by 2, 4 or 6 pixels along both axes, all images the same way; the border is repeated."""
-    from scipy.ndimage import shift as move
+    height, width = pixels.shape[2:]
+    distance = max(1, round(severity * min(height, width) / 14))
+    dy, dx = rng.choice([-1, 1], 2) * distance
+    rows = np.clip(np.arange(height) - dy, 0, height - 1)
+    columns = np.clip(np.arange(width) - dx, 0, width - 1)
+    return pixels[:, :, rows[:, None], columns]
 
-    dy, dx = rng.choice([-1, 1], 2) * 2 * severity
-    return _uint8(move(pixels.astype(np.float32), (0, 0, dy, dx), order=0, mode="nearest"))
 
-
-def rotation(pixels: np.ndarray, severity: int, _: np.random.Generator) -> np.ndarray:
-    """Turned by 15, 30 or 45 degrees."""
+def rotation(pixels: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
+    """Turned by 15, 30 or 45 degrees, all images the same way; the border is repeated."""
     from scipy.ndimage import rotate
 
-    turned = rotate(
-        pixels.astype(np.float32), 15 * severity, axes=(3, 2), reshape=False, order=1, mode="nearest"
-    )
+    angle = rng.choice([-1, 1]) * 15 * severity
+    turned = rotate(pixels.astype(np.float32), angle, axes=(3, 2), reshape=False, order=1, mode="nearest")
     return _uint8(turned)
+
+
+def scale(pixels: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
+    """Larger or smaller by 1.2, 1.5 or 1.9 times, all images the same way; the border is repeated."""
+    from scipy.ndimage import affine_transform
+
+    step = (1.2, 1.5, 1.9)[severity - 1] ** rng.choice([-1, 1])  # source pixels for each of the result
+    middle = (np.array(pixels.shape[2:]) - 1) / 2
+    matrix, offset = np.array([1, 1, step, step]), np.array([0, 0, *(middle * (1 - step))])
+    return _uint8(affine_transform(pixels.astype(np.float32), matrix, offset, order=1, mode="nearest"))
 
 
 def contrast(pixels: np.ndarray, severity: int, _: np.random.Generator) -> np.ndarray:
@@ -64,8 +79,13 @@ def inversion(pixels: np.ndarray, severity: int, _: np.random.Generator) -> np.n
     return _uint8(pixels * (1 - share) + (255 - pixels.astype(np.float32)) * share)
 
 
+def jpeg(pixels: np.ndarray, severity: int, _: np.random.Generator) -> np.ndarray:
+    """Stored as JPEG of quality 30, 15 or 7 and read again."""
+    return as_jpeg(pixels, (30, 15, 7)[severity - 1])
+
+
 CORRUPTIONS: dict[str, Corruption] = {
-    f.__name__: f for f in (noise, blur, shift, rotation, contrast, occlusion, inversion)
+    f.__name__: f for f in (noise, blur, shift, rotation, scale, contrast, occlusion, inversion, jpeg)
 }
 SEVERITIES = (1, 2, 3)
 

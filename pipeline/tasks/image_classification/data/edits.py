@@ -47,13 +47,7 @@ def rotation(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def jpeg(pixels: np.ndarray, _: np.random.Generator) -> np.ndarray:
     """Stored as JPEG of quality 50 and read again."""
-
-    def stored(image: Image.Image) -> Image.Image:
-        file = io.BytesIO()
-        image.save(file, "JPEG", quality=50)
-        return Image.open(file)
-
-    return _through_pillow(pixels, stored)
+    return as_jpeg(pixels, 50)
 
 
 def crop(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -66,6 +60,17 @@ def crop(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
 
     return _through_pillow(pixels, cropped)
+
+
+def as_jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
+    """Stored as JPEG and read again. quality: 1 to 95, as Pillow has it"""
+
+    def stored(image: Image.Image) -> Image.Image:
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=quality)
+        return Image.open(file)
+
+    return _through_pillow(pixels, stored)
 
 
 EDITS: dict[str, Edit] = {f.__name__: f for f in (brightness, noise, shift, rotation, jpeg, crop)}

@@ -26,16 +26,22 @@ def build(params: Network, image: Image, classes: int, mean: list[float], std: l
     return network
 
 
-def load(package: Path, collect: Collect) -> "Callable[[np.ndarray], np.ndarray]":
-    """The trained network of a model package in PyTorch: uint8 (N, C, H, W) to logits (N, K)."""
+def trained(package: Path, collect: Collect) -> "nn.Module":
+    """The trained network of a model package in PyTorch, in evaluation mode and with its weights fixed."""
     from pydantic import TypeAdapter
     from safetensors.torch import load_file
-
-    from pipeline.tasks.image_classification.learning.fitting import predict
 
     shape: Network = TypeAdapter(Network).validate_python(model_package.verify(package)["network"])
     channels = collect.image.channels
     # The statistics are among the weights; these stand in until they are loaded.
     network = build(shape, collect.image, len(collect.classes), [0.0] * channels, [1.0] * channels)
     network.load_state_dict(load_file(package / model_package.WEIGHTS))
+    return network.eval().requires_grad_(False)
+
+
+def load(package: Path, collect: Collect) -> "Callable[[np.ndarray], np.ndarray]":
+    """The same network as a function: uint8 (N, C, H, W) to logits (N, K)."""
+    from pipeline.tasks.image_classification.learning.fitting import predict
+
+    network = trained(package, collect)
     return lambda pixels: predict(network, pixels)

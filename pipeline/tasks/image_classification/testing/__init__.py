@@ -1,0 +1,1 @@
+"""What `evaluate` tests of an image classifier: one file a subject, each with `measure(...) -> Part`."""

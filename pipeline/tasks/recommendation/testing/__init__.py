@@ -1,0 +1,1 @@
+"""What `evaluate` tests of a recommender: one file a subject."""

@@ -92,7 +92,7 @@ def _by_share(seen: Pairs, fitted_on: Pairs, judged: Judged) -> dict[str, Any]:
     """How often candidates were bought, by bins of the share that the network gave them."""
     bounds = np.unique(np.quantile(fitted_on.share, LEVELS))
     bins = np.searchsorted(bounds, seen.share, side="right")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for i in np.unique(bins):
         inside = bins == i
         bought, error = cluster_robust_mean(
@@ -189,7 +189,7 @@ def confidence_of(judged: Judged) -> np.ndarray:
 def selective(judged: Judged, validation: Judged, limits: Evaluate) -> dict[str, Any]:
     confidence, before = confidence_of(judged), confidence_of(validation)
     recall, other = judged.recall(NETWORK), judged.recall(baselines.TIFU_KNN)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for coverage in COVERAGES:
         least = np.quantile(before, 1 - coverage) if coverage < 1 else -np.inf
         kept = confidence >= least

@@ -134,8 +134,16 @@ def measure(week: Week, limits: Evaluate, folder: Path) -> Part:
         np.concatenate([values, values - values[0]]), targets.customers, draws=limits.draws, seed=limits.seed
     )
     before = means[0][0]
-    told = [{"change": "none", "severity": 0.0, "recall_at_20": before, "interval": means[0][1],
-             "kept": 1.0, "kept_interval": [1.0, 1.0]}]  # fmt: skip
+    told: list[dict[str, Any]] = [
+        {
+            "change": "none",
+            "severity": 0.0,
+            "recall_at_20": before,
+            "interval": means[0][1],
+            "kept": 1.0,
+            "kept_interval": [1.0, 1.0],
+        }
+    ]
     for i, (name, severity) in enumerate(tried, start=1):
         lost, (low, high) = means[len(values) + i]
         told.append(

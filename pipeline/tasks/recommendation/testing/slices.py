@@ -124,7 +124,8 @@ def _found(
     leaves = tree.apply(known)
     _, now = properties.table(described, past.catalogue, customers)
     of_customers = tree.apply(now)
-    found, before = {}, {}
+    found: dict[str, np.ndarray] = {}
+    before: dict[str, float] = {}
     by_recall = sorted(np.unique(leaves).tolist(), key=lambda leaf: float(recall[leaves == leaf].mean()))
     for leaf in by_recall:
         name = f"found: {_path(tree, leaf, names)}"

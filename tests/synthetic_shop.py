@@ -115,7 +115,11 @@ def learning(section: dict[str, Any]) -> dict[str, Any]:
         recipe["network"] |= {"width": 16, "hidden": [32]}
         recipe |= {"epochs": 2, "batch_size": 16, "learning_rate": 0.02}
     small["forecast"] |= {"customer_shares": [0.3, 0.6, 1.0], "questions": 60, "draws": 50}
-    small["evaluate"] |= {"draws": 100}
+    small["evaluate"] |= {"draws": 100, "validation_questions": 60}
+    small["evaluate"]["slices"] |= {"recall_at_20_min": 0.0, "customers_min": 20, "leaves": 3}
+    small["evaluate"]["robustness"] |= {"customers": 40, "kept_min": {"demographics_unknown": 1.0}}
+    small["evaluate"]["behaviour"] |= {"customers": 30, "passed_min": {"excluded_is_not_shown": 1.0}}
+    small["evaluate"]["explanations"] |= {"customers": 30, "error_max": 0.1, "recall_apart_min": -1.0}
     small["register"] |= {"margin": 0.2, "draws": 100}
     small["deploy"] |= {"samples": 40, "load_seconds": 0.5}
     small["monitor"] |= {"window": 60, "windows": 20, "degraded_windows": 4}

@@ -94,15 +94,37 @@ def clustered_mean(
 
     values: float (N,); clusters: int (N,), values with the same number are resampled together
     """
+    return clustered_means(values[None], clusters, draws=draws, seed=seed)[0]
+
+
+def clustered_means(
+    values: np.ndarray, clusters: np.ndarray, *, draws: int, seed: int
+) -> list[tuple[float, Interval]]:
+    """The same for each row of `values`, float (M, N): all rows are resampled alike, in one pass."""
+    _, place = np.unique(clusters, return_inverse=True)
+    sums = np.stack([np.bincount(place, row) for row in values])
+    counts = np.bincount(place)
+    rng = np.random.default_rng(seed)
+    means = np.empty((draws, len(values)))
+    for i in range(draws):
+        weight = np.bincount(rng.integers(0, len(counts), len(counts)), minlength=len(counts))
+        means[i] = sums @ weight / (weight @ counts)
+    low, high = np.quantile(means, [0.025, 0.975], axis=0)
+    return [(float(row.mean()), (float(low[i]), float(high[i]))) for i, row in enumerate(np.asarray(values))]
+
+
+def cluster_robust_mean(values: np.ndarray, clusters: np.ndarray) -> tuple[float, float]:
+    """Mean of `values` and its standard error when values of one cluster go together, without draws: the
+    linearised ratio of two sums over clusters (Cochran 1977, chapter 6). Of one cluster the error is
+    infinite.
+    """
     _, place = np.unique(clusters, return_inverse=True)
     sums, counts = np.bincount(place, values), np.bincount(place)
-    rng = np.random.default_rng(seed)
-    means = np.empty(draws)
-    for i in range(draws):
-        weight = np.bincount(rng.integers(0, len(sums), len(sums)), minlength=len(sums))
-        means[i] = weight @ sums / (weight @ counts)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(values.mean()), (float(low), float(high))
+    mean = sums.sum() / counts.sum()
+    if len(counts) < 2:
+        return float(mean), math.inf
+    spread = ((sums - mean * counts) ** 2).sum() * len(counts) / (len(counts) - 1)
+    return float(mean), float(math.sqrt(spread) / counts.sum())
 
 
 def crossed_mean(values: np.ndarray, *, draws: int, seed: int) -> tuple[float, Interval]:

@@ -112,6 +112,9 @@ def test_lists_and_rankings_are_judged_alike() -> None:
     assert found.tolist() == [[False, True, False]]
     assert lists.recall(found, np.array([2])) == pytest.approx([0.5])
     assert lists.ndcg(found, np.array([2])) == pytest.approx([(1 / np.log2(3)) / (1 + 1 / np.log2(3))])
+    both = np.array([[False, True, True]])
+    assert lists.average_precision(both, np.array([4])) == pytest.approx([(1 / 2 + 2 / 3) / 3])
+    assert lists.reciprocal_rank(np.array([[False, True, True], [False] * 3])) == pytest.approx([1 / 2, 0])
     kinds = np.arange(10) // 5
     assert lists.recall_of_kinds(made_lists, baskets, kinds) == pytest.approx([1.0])
 

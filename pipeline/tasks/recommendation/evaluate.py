@@ -5,25 +5,45 @@ recommended from what was known that morning; gates use these questions. Beside 
 after the cut is looked at, as the literature does. A product that was never sold before counts as missed.
 """
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.core import model_package, pictures
-from pipeline.core.evaluation import Evaluation
-from pipeline.core.gates import Gate
+from pipeline.core import model_package
+from pipeline.core.evaluation import Evaluation, Part, put_together
 from pipeline.core.paths import Paths
 from pipeline.tasks.recommendation.data import network
-from pipeline.tasks.recommendation.data.dataset import Catalogue, read_catalogue, read_split
+from pipeline.tasks.recommendation.data.dataset import Catalogue, Purchases, read_catalogue, read_split
+from pipeline.tasks.recommendation.data.item_tables import WEEK
 from pipeline.tasks.recommendation.data.ranking import refuse_other_features
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import CATALOGUE, SPLITS
-from pipeline.tasks.recommendation.learning import baselines, cold_start, examples, judging, lists, ranking
-from pipeline.tasks.recommendation.learning.judging import LONG, NETWORK, Judged, Table
+from pipeline.tasks.recommendation.learning import (
+    baselines,
+    cold_start,
+    examples,
+    judging,
+    networks,
+    ranking,
+)
+from pipeline.tasks.recommendation.learning.examples import Past
+from pipeline.tasks.recommendation.learning.judging import LONG
 from pipeline.tasks.recommendation.parameters import Evaluate
+from pipeline.tasks.recommendation.testing import (
+    accuracy,
+    behaviour,
+    explanations,
+    misses,
+    properties,
+    reliability,
+    representation,
+    robustness,
+    wanted,
+)
+from pipeline.tasks.recommendation.testing import slices as slices_of
+from pipeline.tasks.recommendation.testing.week import Week
 
 
 def scores(_: Any, package: Path, prepared: Path) -> np.ndarray:
@@ -31,12 +51,13 @@ def scores(_: Any, package: Path, prepared: Path) -> np.ndarray:
 
     IncompatibleModel: it was trained with other features or products than those at hand.
     """
-    past, unseen = _read(package, prepared)
+    past = _past(package, prepared)
+    unseen = past.parts[-1]
     trained = model_package.verify(package)["features"]
     ranker = network.load(package, past.catalogue)
     found, customers = [], []
-    for day in range(unseen[0], unseen[1] - 6, 7):
-        made = examples.at(past, day, past.next_baskets(day, 7))
+    for day in range(unseen.first_day, unseen.end_day - WEEK + 1, WEEK):
+        made = examples.at(past, day, past.next_baskets(day, WEEK))
         refuse_other_features(made.inputs.names, trained)
         found.append(ranking.recall(ranker.scores(made.inputs), made.relevant, made.wanted, LONG))
         customers.append(made.customers)
@@ -45,132 +66,80 @@ def scores(_: Any, package: Path, prepared: Path) -> np.ndarray:
 
 
 def slices(_: Any, prepared: Path) -> Mapping[str, np.ndarray]:
-    """Parts of the unseen part's customers in which no new model may fall behind, bool (N,) as `scores`:
-    by the baskets that a customer had before."""
-    *earlier, unseen = (read_split(prepared / split) for split in SPLITS)
-    weeks = (unseen.end_day - unseen.first_day) // 7
-    asked = unseen.customer[: np.searchsorted(unseen.day, unseen.first_day + 7 * weeks)]
-    customers = np.unique(asked)
-    owners = [part.customer[np.unique(part.basket, return_index=True)[1]] for part in earlier]
-    before = np.bincount(np.concatenate(owners), minlength=customers.max() + 1)[customers]
-    return {name: (before >= least) & (before < end) for name, (least, end) in judging.HISTORY.items()}
+    """Named slices, bool (N,) each, over exactly the customers of `scores`, in its order."""
+    parts, catalogue = _parts(prepared)
+    unseen = parts[-1]
+    came = (unseen.day - unseen.first_day) // WEEK < (
+        unseen.end_day - unseen.first_day
+    ) // WEEK  # in whole weeks
+    customers = np.unique(unseen.customer[came])
+    return properties.named(properties.known(parts, catalogue, unseen.first_day), catalogue, customers)
 
 
 def evaluate(params: Any, paths: Paths, folder: Path) -> Evaluation:
-    """Writes lists.csv, worst.csv and pictures into `folder`."""
+    """Writes tables and pictures into `folder`; docs/testing.md says what is in them."""
     limits: Evaluate = params.evaluate
-    past, unseen = _read(paths.model, paths.prepared)
+    past = _past(paths.model, paths.prepared)
+    cut = past.parts[-1].first_day
     ranker = network.load(paths.model, past.catalogue)
-    parity = judging.Parity(paths.model, past)
-    days = [unseen[0] + limits.every_days * i for i in range(limits.origins)]
-    first = judging.judge(past, ranker, unseen[0], limits.first_basket_days, parity)
+    trained = networks.read(paths.model, past.catalogue)
+    parity = judging.Parity(trained)
+    validation = _validation(past, ranker, cut - WEEK, limits)
+    days = [cut + limits.every_days * i for i in range(limits.origins)]
+    came = [past.next_baskets(day, limits.every_days) for day in days]
+    first_baskets = past.next_baskets(cut, limits.first_basket_days)
+    first = judging.judge(past, ranker, cut, first_baskets, parity)
+    cold = cold_start.measure(past, cut, limits)
     # Whoever came in the first week was asked about the very same basket.
-    first_week = first.of(past.next_baskets(unseen[0], limits.every_days).customers)
-    later = [judging.judge(past, ranker, day, limits.every_days, parity) for day in days[1:]]
-    weekly = judging.joined([first_week, *later])
-    table = judging.table(weekly, past.catalogue, limits)
-    first_table = judging.table(first, past.catalogue, limits)
-    gain, gain_interval = judging.gain(weekly, limits)
-    new, new_interval = judging.new_recall(first, limits)
-    weekly_new, weekly_new_interval = judging.new_recall(weekly, limits)
-    slices = judging.slices(weekly, limits)
-    cold = cold_start.measure(past, unseen[0], limits)
-
-    best, best_interval = table[NETWORK][f"recall_at_{LONG}"]
-    _write(folder, weekly, table, slices, past.catalogue, limits)
-    goals = params.goals
-    return Evaluation(
-        summary=f"recall at 20 {best:.4f} [{best_interval[0]:.4f}, {best_interval[1]:.4f}] for "
-        f"{len(weekly.wanted):,} unseen baskets of {len(np.unique(weekly.customers)):,} customers; "
-        f"{gain:+.4f} [{gain_interval[0]:+.4f}, {gain_interval[1]:+.4f}] over {baselines.TIFU_KNN}",
-        metrics={
-            "recall_at_20": best,
-            "recall_at_10": table[NETWORK]["recall_at_10"][0],
-            "ndcg_at_10": table[NETWORK]["ndcg_at_10"][0],
-            "ndcg_at_20": table[NETWORK]["ndcg_at_20"][0],
-            "hit_rate_at_20": table[NETWORK]["hit_rate_at_20"][0],
-            "first_basket_recall_at_20": first_table[NETWORK]["recall_at_20"][0],
-            "gain_over_baseline": gain,
-            "baseline_recall_at_20": table[baselines.TIFU_KNN]["recall_at_20"][0],
-            "novel_recall_at_20": new,
-            "weekly_novel_recall_at_20": weekly_new,
-            "parity_max_difference": parity.largest,
-        },
-        intervals={
-            "recall_at_20": best_interval,
-            "gain_over_baseline": gain_interval,
-            "novel_recall_at_20": new_interval,
-            "weekly_novel_recall_at_20": weekly_new_interval,
-            "ndcg_at_10": table[NETWORK]["ndcg_at_10"][1],
-            "first_basket_recall_at_20": first_table[NETWORK]["recall_at_20"][1],
-        },
-        gates=(
-            Gate("gain_over_baseline_low", gain_interval[0], "at least", goals.gain_over_baseline_min,
-                 "training", f"the network does not beat {baselines.TIFU_KNN}; serve that, or train better.",
-                 gain_interval),
-            Gate("recall_at_20", best, "at least", goals.recall_at_20_min, "training",
-                 "train longer or on more questions; see evaluation/lists.csv.", best_interval),
-            Gate("novel_recall_at_20", new, "at least", goals.novel_recall_at_20_min, "training",
-                 "give new products more weight (train.new_weight) or more candidates.", new_interval),
-            Gate("export_changed_lists", parity.changed, "at most", 0, "training",
-                 "the exported graph differs from the trained network; mend the export."),
-        ),
-        details={
-            "questions": len(weekly.wanted),
-            "customers": len(np.unique(weekly.customers)),
-            "weekly": _plain(table),
-            "first_basket": {"questions": len(first.wanted), "lists": _plain(first_table)},
-            "slices": slices,
-            "new_and_repeated": judging.new_and_repeated(weekly, past.catalogue),
-            "cold_start": cold,
-            "parity": {"max_difference": parity.largest, "changed": parity.changed},
-        },
-    )  # fmt: skip
+    later = [
+        judging.judge(past, ranker, day, baskets, parity)
+        for day, baskets in list(zip(days, came, strict=True))[1:]
+    ]
+    unseen = wanted.answered(past, judging.joined([first.of(came[0].customers), *later]))
+    week = Week(past, ranker, days[-1], came[-1], limits.seed)
+    seen = explanations.read(trained, week, limits.explanations)
+    parts = [
+        accuracy.measure(unseen, first, params.goals, limits, folder),
+        misses.measure(unseen, limits, folder),
+        slices_of.measure(unseen, validation, limits.slices, folder),
+        reliability.measure(unseen, validation, limits, folder),
+        robustness.measure(week, limits, folder),
+        behaviour.measure(week, limits, folder),
+        explanations.measure(seen, past.catalogue, limits, folder),
+        representation.measure(seen, unseen, limits.seed, folder),
+        parity.found,
+        Part(details={"cold_start": cold}),
+    ]
+    return put_together(_sentence(unseen, parts[0]), parts)
 
 
-def _read(package: Path, prepared: Path) -> tuple["examples.Past", tuple[int, int]]:
-    """All splits, with the counting of the package, and the days that are unseen."""
+def _sentence(unseen: wanted.Answered, found: Part) -> str:
+    best, (low, high) = found.metrics["recall_at_20"], found.intervals["recall_at_20"]
+    gain, (least, most) = found.metrics["gain_over_baseline"], found.intervals["gain_over_baseline"]
+    customers = len(np.unique(unseen.judged.customers))
+    return (
+        f"recall at 20 {best:.4f} [{low:.4f}, {high:.4f}] for {len(unseen.judged):,} unseen baskets of "
+        f"{customers:,} customers; {gain:+.4f} [{least:+.4f}, {most:+.4f}] over {baselines.TIFU_KNN}"
+    )
+
+
+def _validation(past: Past, ranker: network.RankingNetwork, day: int, limits: Evaluate) -> wanted.Answered:
+    """Questions of the last week before the unseen ones, answered from what was known then: whatever the
+    unseen weeks must not choose is chosen by them."""
+    before = Past(past.parts, past.catalogue, past.retrieval, WEEK)
+    rng = np.random.default_rng(limits.seed)
+    drawn = examples.some(before.next_baskets(day, WEEK), limits.validation_questions, rng)
+    return wanted.answered(before, judging.judge(before, ranker, day, drawn, comparators={}))
+
+
+def _parts(prepared: Path) -> tuple[list[Purchases], Catalogue]:
     parts = [read_split(prepared / split) for split in SPLITS]
+    return parts, read_catalogue(prepared / "train" / CATALOGUE)
+
+
+def _past(package: Path, prepared: Path) -> Past:
+    """All splits, with the counting of the package; the last one is unseen."""
+    parts, catalogue = _parts(prepared)
     retrieval = Retrieval(**model_package.verify(package)["retrieval"])
-    unseen = (parts[-1].first_day, parts[-1].end_day)
-    catalogue = read_catalogue(prepared / "train" / CATALOGUE)
     # The item similarity is that of the cut; nothing of the unseen weeks is in it.
-    return examples.Past(parts, catalogue, retrieval, unseen[1] - unseen[0]), unseen
-
-
-def _plain(table: Table) -> dict[str, dict[str, list[float]]]:
-    return {
-        name: {metric: [mean, *interval] for metric, (mean, interval) in values.items()}
-        for name, values in table.items()
-    }
-
-
-def _write(
-    folder: Path,
-    judged: Judged,
-    table: Table,
-    slices: list[dict[str, Any]],
-    catalogue: Catalogue,
-    limits: Evaluate,
-) -> None:
-    metrics = list(table[NETWORK])
-    with (folder / "lists.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["list", *(f"{metric}{end}" for metric in metrics for end in ("", "_low", "_high"))])
-        for name, values in table.items():
-            figures = [figure for metric in metrics for figure in (values[metric][0], *values[metric][1])]
-            writer.writerow([name, *(f"{figure:.5f}" for figure in figures)])
-    found = lists.hits(judged.lists[NETWORK], judged.baskets, len(catalogue.product_ids))
-    worst = np.lexsort((-judged.before, -judged.wanted, found.sum(axis=1)))[: limits.worst]
-    with (folder / "worst.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["customer_id", "baskets_before", "products_wanted", "found", "never_bought_before"])
-        for i in worst:
-            customer = catalogue.customer_ids[judged.customers[i]]
-            writer.writerow(
-                [customer, judged.before[i], judged.wanted[i], found[i].sum(), judged.wanted_new[i]]
-            )
-    recalls = {name: values["recall_at_20"] for name, values in table.items()}
-    pictures.intervals(recalls, "recall at 20, unseen weeks", folder / "lists.png")
-    by_history = {row["slice"]: (row["recall_at_20"], row["interval"]) for row in slices}
-    pictures.intervals(by_history, "recall at 20 by history", folder / "history.png")
+    return Past(parts, catalogue, retrieval, parts[-1].end_day - parts[-1].first_day)

@@ -21,7 +21,6 @@ from pipeline.tasks.recommendation.data import network, properties, ranking
 from pipeline.tasks.recommendation.data.best_sellers import BestSellers
 from pipeline.tasks.recommendation.data.counts import Questions
 from pipeline.tasks.recommendation.data.dataset import read_catalogue, read_split
-from pipeline.tasks.recommendation.data.histories import Rows
 from pipeline.tasks.recommendation.data.network import RankingNetwork
 from pipeline.tasks.recommendation.data.ranking import Wish
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
@@ -57,7 +56,7 @@ Change = Callable[[Questions], Questions]
 def _stale(questions: Questions) -> Questions:
     """The feed of purchases has stopped weeks ago."""
     rows = questions.rows
-    return replace(questions, rows=_chosen(rows, rows.day < questions.day - STALE_DAYS))
+    return replace(questions, rows=rows.chosen(rows.day < questions.day - STALE_DAYS))
 
 
 def _unknown(questions: Questions) -> Questions:
@@ -65,7 +64,7 @@ def _unknown(questions: Questions) -> Questions:
     rows = questions.rows
     lost = np.arange(len(questions)) % 2 == 1
     customers = np.where(lost, -1, questions.customers)
-    return replace(questions, customers=customers, rows=_chosen(rows, ~lost[rows.question]))
+    return replace(questions, customers=customers, rows=rows.chosen(~lost[rows.question]))
 
 
 def _late(questions: Questions) -> Questions:
@@ -84,7 +83,7 @@ def _thinned(questions: Questions) -> Questions:
     """Most baskets are lost on their way."""
     rows = questions.rows
     kept = rows.ordinal % 4 == 0
-    return replace(questions, rows=_chosen(replace(rows, ordinal=rows.ordinal // 4), kept))
+    return replace(questions, rows=replace(rows, ordinal=rows.ordinal // 4).chosen(kept))
 
 
 DEGRADATIONS: Mapping[str, Change] = {
@@ -94,18 +93,6 @@ DEGRADATIONS: Mapping[str, Change] = {
     "confused ids": _confused,
     "lost baskets": _thinned,
 }
-
-
-def _chosen(rows: Rows, kept: np.ndarray) -> Rows:
-    """Some of the rows; baskets of each question are numbered anew from 0."""
-    question, ordinal = rows.question[kept], rows.ordinal[kept]
-    begins = (np.diff(ordinal, prepend=-1) != 0) | (np.diff(question, prepend=-1) != 0)
-    running = np.cumsum(begins)
-    first = np.flatnonzero(np.diff(question, prepend=-1)) if len(question) else np.empty(0, np.int64)
-    lengths = np.diff(np.append(first, len(question)))
-    numbered = running - np.repeat(running[first], lengths) if len(question) else running
-    columns = (rows.product[kept], rows.day[kept], numbered, rows.quantity[kept], rows.store[kept])
-    return Rows(rows.questions, question, *columns)
 
 
 def monitor(params: Any, paths: Paths, package: Path, folder: Path) -> Evaluation:

@@ -3,7 +3,7 @@
 import difflib
 import zoneinfo
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -211,12 +211,78 @@ class Train(Recipe, LongRun):
     seed: int
 
 
+class Slices(Strict):
+    """Groups of customers that are judged apart; leaves: of the tree that finds some by itself."""
+
+    recall_at_20_min: float = Share
+    customers_min: int = Field(ge=2)
+    leaves: int = Field(ge=2)
+
+
+Change = Literal[
+    "missing_baskets",
+    "missing_days",
+    "noise_purchases",
+    "shifted_days",
+    "wrong_basket",
+    "promotions_unknown",
+    "demographics_unknown",
+]
+BehaviouralTest = Literal[
+    "order_in_basket",
+    "alone_or_in_a_batch",
+    "repeated_lines",
+    "bought_twice_more",
+    "excluded_is_not_shown",
+    "each_once_and_of_the_catalogue",
+    "discover_is_new",
+    "replenish_was_bought",
+    "weekly_habit_is_listed",
+]
+
+
+class Robustness(Strict):
+    """Changes of the input, the mildest severity of each first; kept_min: share of recall that it may cost at
+    most."""
+
+    customers: int = Field(ge=2)
+    severities: dict[Change, tuple[float, ...]]
+    kept_min: dict[Change, Annotated[float, Share]]
+
+    @model_validator(mode="after")
+    def _tried(self) -> "Robustness":
+        empty = [name for name, severities in self.severities.items() if not severities]
+        if empty:
+            raise ValueError(f"severities must hold one number at least for each change, none for {empty}")
+        if untried := set(self.kept_min) - set(self.severities):
+            raise ValueError(f"kept_min names changes without severities: {', '.join(sorted(untried))}")
+        return self
+
+
+class Behaviour(Strict):
+    """passed_min: name of the test -> share of the cases that must pass."""
+
+    customers: int = Field(ge=2)
+    passed_min: dict[BehaviouralTest, Annotated[float, Share]]
+
+
+class Explanations(Strict):
+    customers: int = Field(ge=2)
+    error_max: float = Field(gt=0)
+    recall_apart_min: float = Field(ge=-1, le=1)
+
+
 class Evaluate(Strict):
     origins: int = Count
     every_days: int = Count
     first_basket_days: int = Count
     draws: int = Field(ge=100)
     worst: int = Count
+    validation_questions: int = Field(ge=2)
+    slices: Slices
+    robustness: Robustness
+    behaviour: Behaviour
+    explanations: Explanations
     seed: int
 
     @model_validator(mode="after")

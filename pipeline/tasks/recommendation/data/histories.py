@@ -49,6 +49,17 @@ class Rows:
         found[there] = self.ordinal[self.ends[there] - 1] + 1
         return found
 
+    def chosen(self, kept: np.ndarray) -> "Rows":
+        """Some of the rows; baskets of each question are numbered anew from 0. kept: bool (N,)"""
+        question, ordinal = self.question[kept], self.ordinal[kept]
+        begins = (np.diff(ordinal, prepend=-1) != 0) | (np.diff(question, prepend=-1) != 0)
+        running = np.cumsum(begins)
+        first = np.flatnonzero(np.diff(question, prepend=-1)) if len(question) else np.empty(0, np.int64)
+        lengths = np.diff(np.append(first, len(question)))
+        numbered = running - np.repeat(running[first], lengths) if len(question) else running
+        columns = (self.product[kept], self.day[kept], numbered, self.quantity[kept], self.store[kept])
+        return Rows(self.questions, question, *columns)
+
 
 @dataclass(frozen=True)
 class Histories:

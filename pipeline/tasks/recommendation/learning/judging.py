@@ -1,62 +1,89 @@
 """Judging recommenders side by side: the same questions, the network's lists and those of all baselines."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.core.statistics import Interval, clustered_mean
+from pipeline.core.evaluation import Part
+from pipeline.core.gates import Gate
+from pipeline.core.statistics import Interval, clustered_mean, clustered_means
 from pipeline.tasks.recommendation.data import network
 from pipeline.tasks.recommendation.data.dataset import Catalogue
-from pipeline.tasks.recommendation.learning import baselines, examples, lists, networks, ranking
-from pipeline.tasks.recommendation.learning.examples import Examples, Past
+from pipeline.tasks.recommendation.learning import baselines, examples, lists, ranking
+from pipeline.tasks.recommendation.learning.examples import Examples, Past, Targets
 from pipeline.tasks.recommendation.parameters import Evaluate
+
+if TYPE_CHECKING:
+    from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
 
 NETWORK = "network"
 SHORT, LONG = 10, 20  # products of a list that are judged
 TIED = 1e-4  # difference of scores that rounding may make
-# Slices by the baskets that a customer had before: from, up to but not including.
-HISTORY = {"1 to 4 baskets": (1, 5), "5 to 19": (5, 20), "20 to 59": (20, 60), "60 and more": (60, 10**9)}
+Baseline = Callable[[baselines.Asked, int], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Lists for many questions, and what came. lists: name -> int64 (B, LONG); new: the list of products
-    never bought before; all others as in examples.Examples"""
+    """Questions, what came, and what was made of them.
 
+    days: int64 (B,) on which each was asked; customers, baskets (products of each basket that came), before,
+    wanted, wanted_new: as in examples.Examples
+    products: int32 (B, C) candidates, -1 where there are fewer; bought, relevant: bool (B, C); scores:
+    float32 (B, C) of the exported network lists: name -> int64 (B, LONG); new: the network's list of products
+    never bought before; new_found: bool, what of it came
+    """
+
+    days: np.ndarray
     customers: np.ndarray
     baskets: list[np.ndarray]
     before: np.ndarray
     wanted: np.ndarray
     wanted_new: np.ndarray
+    products: np.ndarray
+    bought: np.ndarray
+    relevant: np.ndarray
+    scores: np.ndarray
     lists: Mapping[str, np.ndarray]
     new: np.ndarray
     new_found: np.ndarray
 
+    def __len__(self) -> int:
+        return len(self.wanted)
+
     def of(self, customers: np.ndarray) -> "Judged":
         """The questions of some customers."""
         rows = np.flatnonzero(np.isin(self.customers, customers))
-        names = ("customers", "before", "wanted", "wanted_new", "new", "new_found")
         return Judged(
             baskets=[self.baskets[i] for i in rows],
             lists={name: made[rows] for name, made in self.lists.items()},
-            **{name: getattr(self, name)[rows] for name in names},
+            **{name: getattr(self, name)[rows] for name in ARRAYS},
         )
+
+    def recall(self, name: str) -> np.ndarray:
+        """At 20, of one of the lists; float64 (B,)."""
+        found = lists.hits(self.lists[name], self.baskets, _largest(self) + 1)
+        return lists.recall(found, self.wanted)
+
+
+ARRAYS = tuple(field.name for field in fields(Judged) if field.name not in ("baskets", "lists"))
 
 
 class Parity:
     """The exported graph against the trained weights in PyTorch, on every unseen question."""
 
-    def __init__(self, package: Path, past: Past) -> None:
-        self.trained = networks.load(package, past.catalogue)
+    def __init__(self, trained: "Ranker") -> None:
+        self.trained = trained
         self.largest, self.changed = 0.0, 0
 
     def compare(self, made: Examples, exported: np.ndarray) -> None:
-        again = np.where(made.inputs.products >= 0, self.trained(made), np.float32(network.NO_CANDIDATE))
+        from pipeline.tasks.recommendation.learning import scoring
+
+        scores = scoring.scores(self.trained, made)
+        again = np.where(made.inputs.products >= 0, scores, np.float32(network.NO_CANDIDATE))
         self.largest = max(self.largest, float(np.abs(exported - again).max()))
         # Two products whose scores are as close as rounding may change places; a list may not.
         first, second = (np.sort(ranking.order(each, LONG), axis=1) for each in (exported, again))
@@ -64,38 +91,55 @@ class Parity:
         tied = edge[:, 1] - edge[:, 0] < TIED
         self.changed += int(((first != second).any(axis=1) & ~tied).sum())
 
+    @property
+    def found(self) -> Part:
+        return Part(
+            metrics={"parity_max_difference": self.largest},
+            gates=(
+                Gate("export_changed_lists", self.changed, "at most", 0, "training",
+                     "the exported graph differs from the trained network; mend the export."),
+            ),
+            details={"parity": {"max_difference": self.largest, "changed": self.changed}},
+        )  # fmt: skip
+
 
 def judge(
     past: Past,
     ranker: network.RankingNetwork,
     day: int,
-    horizon: int,
-    parity: Parity,
+    targets: Targets,
+    parity: Parity | None = None,
+    comparators: Mapping[str, Baseline] = baselines.BASELINES,
 ) -> Judged:
-    targets = past.next_baskets(day, horizon)
+    """The network's lists of one day, and those of the comparators."""
     made = examples.at(past, day, targets)
     exported = ranker.scores(made.inputs)
-    parity.compare(made, exported)
+    if parity:
+        parity.compare(made, exported)
     state = past.state(day)
     rows = past.histories.rows(targets.customers, past.histories.ends(day))
     asked = baselines.Asked(state, targets.customers, rows, past.retrieval)
     # NumPy and SciPy let go of the interpreter while they compute: threads use the other cores.
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        counted = threads.map(lambda baseline: baseline(asked, LONG), baselines.BASELINES.values())
-        found = dict(zip(baselines.BASELINES, counted, strict=True))
+        counted = threads.map(lambda baseline: baseline(asked, LONG), comparators.values())
+        found = dict(zip(comparators, counted, strict=True))
     found[NETWORK] = _top(made, exported)
     unbought = np.where(made.inputs.bought, network.NO_CANDIDATE, exported)
     new = _top(made, unbought)
-    new_wanted = lists.hits(new, targets.products, state.products)
     return Judged(
+        days=np.full(len(targets.customers), day),
         customers=targets.customers,
         baskets=targets.products,
         before=made.baskets,
         wanted=made.wanted,
         wanted_new=made.wanted_new,
+        products=made.inputs.products,
+        bought=made.inputs.bought,
+        relevant=made.relevant > 0,
+        scores=exported,
         lists=found,
         new=new,
-        new_found=new_wanted,
+        new_found=lists.hits(new, targets.products, state.products),
     )
 
 
@@ -106,53 +150,54 @@ def _top(made: Examples, values: np.ndarray) -> np.ndarray:
 
 
 def joined(parts: Sequence[Judged]) -> Judged:
-    def all_of(name: str) -> np.ndarray:
-        return np.concatenate([getattr(part, name) for part in parts])
-
     return Judged(
-        customers=all_of("customers"),
         baskets=[basket for part in parts for basket in part.baskets],
-        before=all_of("before"),
-        wanted=all_of("wanted"),
-        wanted_new=all_of("wanted_new"),
         lists={name: np.concatenate([part.lists[name] for part in parts]) for name in parts[0].lists},
-        new=all_of("new"),
-        new_found=all_of("new_found"),
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS},
     )
 
 
-def _recall(judged: Judged, name: str, size: int) -> np.ndarray:
-    return lists.recall(lists.hits(judged.lists[name], judged.baskets, size), judged.wanted)
+def _largest(judged: Judged) -> int:
+    """The last product that came or was listed."""
+    came = max(int(basket.max()) for basket in judged.baskets)
+    return max(came, *(int(made.max()) for made in judged.lists.values()))
 
 
 Table = dict[str, dict[str, tuple[float, Interval]]]
 
 
-def table(judged: Judged, catalogue: Catalogue, limits: Evaluate) -> Table:
-    """For each way of making lists, each metric and its interval over customers."""
-    table: Table = {}
+def table(
+    judged: Judged, catalogue: Catalogue, limits: Evaluate, more: Mapping[str, Mapping[str, np.ndarray]]
+) -> Table:
+    """For each way of making lists, each metric and its interval over customers.
+
+    more: name of the list -> further metrics, float64 (B,) each
+    """
+    values: dict[tuple[str, str], np.ndarray] = {}
     for name, made in judged.lists.items():
         found = lists.hits(made, judged.baskets, len(catalogue.product_ids))
-        values = {}
         for k in (SHORT, LONG):
-            values[f"recall_at_{k}"] = lists.recall(found[:, :k], judged.wanted)
-            values[f"ndcg_at_{k}"] = lists.ndcg(found[:, :k], judged.wanted)
-            values[f"hit_rate_at_{k}"] = found[:, :k].any(axis=1).astype(float)
-            values[f"type_recall_at_{k}"] = lists.recall_of_kinds(
+            values[name, f"recall_at_{k}"] = lists.recall(found[:, :k], judged.wanted)
+            values[name, f"ndcg_at_{k}"] = lists.ndcg(found[:, :k], judged.wanted)
+            values[name, f"hit_rate_at_{k}"] = found[:, :k].any(axis=1).astype(float)
+            values[name, f"type_recall_at_{k}"] = lists.recall_of_kinds(
                 made[:, :k], judged.baskets, catalogue.codes[:, 0]
             )
-        table[name] = {
-            metric: clustered_mean(each, judged.customers, draws=limits.draws, seed=limits.seed)
-            for metric, each in values.items()
-        }
-    return table
+        values[name, f"map_at_{LONG}"] = lists.average_precision(found, judged.wanted)
+        values[name, f"mrr_at_{LONG}"] = lists.reciprocal_rank(found)
+        values |= {(name, metric): each for metric, each in more.get(name, {}).items()}
+    means = clustered_means(
+        np.stack(list(values.values())), judged.customers, draws=limits.draws, seed=limits.seed
+    )
+    found_table: Table = {name: {} for name in judged.lists}
+    for (name, metric), mean in zip(values, means, strict=True):
+        found_table[name][metric] = mean
+    return found_table
 
 
 def gain(judged: Judged, limits: Evaluate) -> tuple[float, Interval]:
     """Paired difference in recall at 20 to TIFU-KNN over the same questions."""
-    size = int(max(basket.max() for basket in judged.baskets)) + 1
-    size = max(size, *(int(made.max()) + 1 for made in judged.lists.values()))
-    difference = _recall(judged, NETWORK, size) - _recall(judged, baselines.TIFU_KNN, size)
+    difference = judged.recall(NETWORK) - judged.recall(baselines.TIFU_KNN)
     return clustered_mean(difference, judged.customers, draws=limits.draws, seed=limits.seed)
 
 
@@ -180,27 +225,3 @@ def new_and_repeated(judged: Judged, catalogue: Catalogue) -> dict[str, float]:
             ((found & listed_new).sum(axis=1) / np.maximum(judged.wanted_new, 1)).mean()
         ),
     }
-
-
-def slices(judged: Judged, limits: Evaluate) -> list[dict[str, Any]]:
-    size = max(int(made.max()) + 1 for made in judged.lists.values())
-    size = max(size, int(max(basket.max() for basket in judged.baskets)) + 1)
-    network_recall, baseline = _recall(judged, NETWORK, size), _recall(judged, baselines.TIFU_KNN, size)
-    rows = []
-    for name, (low, high) in HISTORY.items():
-        chosen = (judged.before >= low) & (judged.before < high)
-        if not chosen.any():
-            continue
-        mean, interval = clustered_mean(
-            network_recall[chosen], judged.customers[chosen], draws=limits.draws, seed=limits.seed
-        )
-        rows.append(
-            {
-                "slice": name,
-                "questions": int(chosen.sum()),
-                "recall_at_20": mean,
-                "interval": interval,
-                baselines.TIFU_KNN: float(baseline[chosen].mean()),
-            }
-        )
-    return rows

@@ -30,6 +30,18 @@ def ndcg(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return (found * discounts).sum(axis=1) / ideal
 
 
+def average_precision(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Mean of the precision at each hit (Buckley and Voorhees 2000), of as many as a list of k could hold."""
+    ranks = np.arange(1, found.shape[1] + 1)
+    precision = found.cumsum(axis=1) / ranks
+    return (precision * found).sum(axis=1) / np.clip(wanted, 1, found.shape[1])
+
+
+def reciprocal_rank(found: np.ndarray) -> np.ndarray:
+    """One over the rank of the first hit, 0 where there is none (Voorhees 1999)."""
+    return np.where(found.any(axis=1), 1 / (1 + found.argmax(axis=1)), 0.0)
+
+
 def recall_of_kinds(lists: np.ndarray, baskets: Sequence[np.ndarray], kinds: np.ndarray) -> np.ndarray:
     """Recall of the kinds of product (their type) instead of the very products. kinds: int (P,)."""
     size = int(kinds.max()) + 1

@@ -36,13 +36,12 @@ def build(
     return Ranker(params, encoder, codes, mean, std, baskets)
 
 
-def load(package: Path, catalogue: Catalogue) -> "Callable[[Examples], np.ndarray]":
-    """The trained network of a model package in PyTorch: examples to scores float32 (B, C)."""
+def read(package: Path, catalogue: Catalogue) -> "Ranker":
+    """The trained network of a model package in PyTorch, ready to answer."""
     import numpy as np
     from safetensors.torch import load_file
 
     from pipeline.tasks.recommendation.data.network import KNOWN_PRODUCTS
-    from pipeline.tasks.recommendation.learning.scoring import scores
 
     description = model_package.verify(package)
     params = Network.model_validate(description["network"])
@@ -53,4 +52,12 @@ def load(package: Path, catalogue: Catalogue) -> "Callable[[Examples], np.ndarra
     blank = np.zeros(len(description["features"]), dtype=np.float32)
     ranker = build(params, weights["codes"].numpy()[:-1], blank, blank, description["retrieval"]["baskets"])
     ranker.load_state_dict(weights)
+    return ranker.eval()
+
+
+def load(package: Path, catalogue: Catalogue) -> "Callable[[Examples], np.ndarray]":
+    """The same as a function: examples to scores float32 (B, C)."""
+    from pipeline.tasks.recommendation.learning.scoring import scores
+
+    ranker = read(package, catalogue)
     return lambda examples: scores(ranker, examples)

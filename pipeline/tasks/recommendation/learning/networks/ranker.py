@@ -125,11 +125,16 @@ class Ranker(nn.Module):
         """float32 (..., D)"""
         if self.vectors is not None:
             return F.embedding(self._place(products), self.vectors)
+        return self.product(self.looked_up(products))
+
+    def looked_up(self, products: Tensor) -> Tensor:
+        """The figures learnt for type, manufacturer, category and brand of each product, beside each
+        other."""
         known = [
             embedding(self._code(products, column))
             for column, embedding in zip(self.columns, self.embeddings, strict=True)
         ]
-        return self.product(torch.cat(known, dim=-1))
+        return torch.cat(known, dim=-1)
 
     def _code(self, products: Tensor, column: int) -> Tensor:
         """0 where there is no product."""

@@ -1,7 +1,8 @@
 """Register: a new version in the MLflow registry, promoted only when it has earned it.
 
-Reads   data/P/prepared/ (paired test), models/P/, reports/P/evaluation/
-Writes  reports/P/registration.json; a version and aliases in the MLflow registry
+Reads   data/P/prepared/ (paired test), models/P/, reports/P/evaluation/; for the model card the evidence of
+        all stages before it
+Writes  reports/P/registration.json, model_card.md and .html; a version and aliases in the MLflow registry
 Params  collect (what a champion must know to be compared), register
 """
 
@@ -10,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.core import model_package, registry
+from pipeline.core import model_card, model_package, registry
 from pipeline.core.artifacts import read_json, write_json
 from pipeline.core.errors import IncompatibleModel
 from pipeline.core.gates import Gate
@@ -26,6 +27,10 @@ def run(context: Context) -> Evidence:
     paths = context.paths
     evaluation = read_json(paths.reports / "evaluation" / "result.json")
     candidate = registry.register(context.run, paths.model, _tags(context, evaluation))
+    card = model_card.write(paths, candidate.version, source_state(paths.root))
+    registry.describe(
+        context.run.client, candidate, model_card.shortened(card, registry.DESCRIPTION_LENGTH_MAX)
+    )
     champion = registry.by_alias(context.run.client, context.project, CHAMPION)
     failed = [gate["name"] for gate in evaluation["gates"] if not gate["passed"]]
     gates = [
@@ -63,6 +68,7 @@ def run(context: Context) -> Evidence:
         ),
         metrics={"version": float(candidate.version), "promoted": float(promoted)},
         gates=tuple(gates),
+        files=(paths.model_card, paths.model_card.with_suffix(".html")),
     )
 
 

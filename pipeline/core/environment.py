@@ -13,13 +13,12 @@ PACKAGES = ("torch", "lightning", "onnx", "onnxruntime", "numpy", "scipy", "scik
 
 def measure() -> dict[str, Any]:
     """python and packages: versions; processor: as it calls itself; gpus: of those that this process used."""
-    installed = {distribution.name.lower(): distribution.version for distribution in metadata.distributions()}
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
         "gpus": gpus(),
-        "packages": {name: installed[name] for name in PACKAGES if name in installed},
+        "packages": {name: metadata.version(name) for name in PACKAGES},
     }
 
 

@@ -83,20 +83,28 @@ def of_rows(title: str, rows: Sequence[Row], rows_max: int) -> Table:
 
 
 def read_csv(path: Path, rows_max: int) -> Table:
-    """A CSV file with a header."""
+    """A CSV file with a header; what a column that ends in `id` holds is a name, not a number."""
     with path.open(newline="") as file:
-        rows = [{name: _figure(text) for name, text in row.items()} for row in csv.DictReader(file)]
+        rows = [
+            {name: text if name.endswith("id") else _figure(text) for name, text in row.items()}
+            for row in csv.DictReader(file)
+        ]
     return of_rows("", rows, rows_max)
 
 
-def interval_of(row: Row) -> tuple[str, Sequence[float]] | None:
-    """The name of the figure that the row's plain `interval` is around, and the interval."""
-    before = None
-    for name, value in row.items():
-        if name == INTERVAL:
-            return (before, value) if before and _is_around(value, row[before]) else None
-        before = name
-    return None
+def intervals_of(row: Row) -> dict[str, tuple[Sequence[float], tuple[str, ...]]]:
+    """Of each figure that has an interval in the row: the interval, and the names under which it stands."""
+    names = list(row)
+    found: dict[str, tuple[Sequence[float], tuple[str, ...]]] = {}
+    for i, name in enumerate(names):
+        places: list[tuple[str, ...]] = [(f"{name}_{INTERVAL}",), (f"{name}_{LOW}", f"{name}_{HIGH}")]
+        behind = ((INTERVAL,), (LOW, HIGH))
+        places += [place for place in behind if tuple(names[i + 1 :][: len(place)]) == place]
+        for place in places:
+            ends = row.get(place[0]) if len(place) == 1 else [row.get(end) for end in place]
+            if _is_around(ends, row[name]):
+                found[name] = ends, place
+    return found
 
 
 def _of_mapping(title: str, values: Row, rows_max: int) -> list[Table]:
@@ -133,21 +141,12 @@ def _spread(row: Row) -> dict[str, Any]:
 
 def _cells(row: Row) -> dict[str, str]:
     """The row's cells as text, each interval behind its figure."""
-    names = list(row)
-    intervals: dict[str, Sequence[float]] = {}
-    hidden: set[str] = set()
-    for i, name in enumerate(names):
-        places: list[tuple[str, ...]] = [(f"{name}_{INTERVAL}",), (f"{name}_{LOW}", f"{name}_{HIGH}")]
-        places += [
-            place for place in ((INTERVAL,), (LOW, HIGH)) if tuple(names[i + 1 :][: len(place)]) == place
-        ]
-        for place in places:
-            ends = row.get(place[0]) if len(place) == 1 else [row.get(end) for end in place]
-            if _is_around(ends, row[name]):
-                intervals[name] = ends
-                hidden |= set(place)
+    intervals = intervals_of(row)
+    hidden = {name for _, places in intervals.values() for name in places}
     return {
-        name: with_interval(value, intervals.get(name)) for name, value in row.items() if name not in hidden
+        name: with_interval(value, intervals[name][0] if name in intervals else None)
+        for name, value in row.items()
+        if name not in hidden
     }
 
 

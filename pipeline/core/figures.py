@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Lines:
-    """A column against another, which is a number. y: the columns; empty: all others"""
+    """Columns against another, which is a number. y: empty: all others; by: the column that says to which
+    line a row belongs, of a table that has the points of several lines below each other"""
 
     x: str
     y: tuple[str, ...] = ()
+    by: str | None = None
 
 
 @dataclass(frozen=True)

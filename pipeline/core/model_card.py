@@ -14,7 +14,7 @@ from pipeline.core import carbon, model_package
 from pipeline.core.artifacts import read_json, writing_file
 from pipeline.core.evidence_tables import (
     Table,
-    interval_of,
+    intervals_of,
     of_rows,
     pairs,
     shown,
@@ -32,7 +32,7 @@ BEFORE_REGISTER = tuple(PHASES)[: tuple(PHASES).index("register")]
 ROWS_SHOWN = 40  # of one table
 WORST_SHOWN = 8  # slices
 PLACES = ("package", "version", "member", "url", "path")  # of a source, where it says them
-NOT_DETAILS = ("metrics", "intervals", "gates", "slices", "pictures")  # of result.json; they are shown apart
+NOT_DETAILS = ("metrics", "intervals", "gates", "slices")  # of result.json; they are shown apart
 SHORTENED = "\n\n_Shortened: the whole card is `model_card.md` among the artifacts of the run._\n"
 SPECIAL = re.compile(r"[\\`*_{}\[\]|~#]")  # what Markdown would take for more than a character
 BEGINNING = re.compile(r"^(\d*)([-+.)])(?=\s)")  # what would begin a list
@@ -116,7 +116,7 @@ def render(paths: Paths, version: str, source: SourceState) -> str:
             *_of_source(source),
         ],
         worst=_worst(result),
-        slices=len(result.get("slices", ())),
+        slices=len(_slices(result)),
         sources=_sources(provenance),
         data=_data(sizes, description, audit),
         summary=train.get("summary", ""),
@@ -125,7 +125,7 @@ def render(paths: Paths, version: str, source: SourceState) -> str:
         first=BEFORE_REGISTER[0],
         last=BEFORE_REGISTER[-1],
         origin=_origin(source, train),
-        details=tables({k: v for k, v in result.items() if k not in NOT_DETAILS}, ROWS_SHOWN),
+        details=tables(_details(result), ROWS_SHOWN),
         missing=files.missing,
     )
 
@@ -215,23 +215,17 @@ def _of_training(train: Mapping[str, Any]) -> list[str]:
 
 def _of_slices(result: Mapping[str, Any]) -> list[str]:
     """Slices whose interval lies wholly on the worse side of the figure of all unseen data."""
-    found = []
-    for row in result.get("slices", ()):
-        around = interval_of(row)
-        whole = result["metrics"].get(around[0]) if around else None
-        if around is None or whole is None:
-            continue
-        name, (low, high) = around
-        if low > whole if _less_is_better(name, result) else high < whole:
+    slices, found = _slices(result), []
+    for name, row in slices:
+        whole, (low, high) = result["metrics"].get(name), intervals_of(row)[name][0]
+        if whole is not None and (low > whole if _less_is_better(name, result) else high < whole):
             met = with_interval(row[name], (low, high))
-            found.append(
-                f"slice {_name(row)}: {words(name)} is {met}, and {shown(whole)} over all unseen data."
-            )
-    rest = len(found) - WORST_SHOWN
-    return [
-        *found[:WORST_SHOWN],
-        *([f"{rest} more slices are as surely worse than the whole."] if rest > 0 else []),
-    ]
+            found.append(f"slice {row['slice']}: {words(name)} is {met}, {shown(whole)} over all.")
+    summary = (
+        f"{len(found)} of {len(slices)} slices have their whole interval on the worse side of the figure "
+        "over all unseen data; by chance alone it would be about one in forty."
+    )
+    return [summary, *found[:WORST_SHOWN]] if found else []
 
 
 def _of_metrics(result: Mapping[str, Any]) -> list[str]:
@@ -250,16 +244,31 @@ def _less_is_better(metric: str, result: Mapping[str, Any]) -> bool:
     return any(gate["name"] == metric and gate["rule"] == "at most" for gate in result["gates"])
 
 
-def _name(row: Mapping[str, Any]) -> str:
-    return " / ".join(value for value in row.values() if isinstance(value, str))
+def _slices(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The slices that were judged, the worst first, each with the name of the figure that it is judged by.
+
+    `slices` of result.json: rows, or a mapping that has them under `rows`. A row has its name as `slice`, and
+    is judged by its first figure that has an interval; `judged` is false where it is too small.
+    """
+    told = result.get("slices", [])
+    rows = told.get("rows", []) if isinstance(told, Mapping) else told
+    judged = [row for row in rows if row.get("judged", True) and intervals_of(row)]
+    found = [(next(iter(intervals_of(row))), row) for row in judged]
+    return sorted(found, key=lambda of: of[1][of[0]] * (-1 if _less_is_better(of[0], result) else 1))
 
 
 def _worst(result: Mapping[str, Any]) -> Table | None:
-    rows = [(around[0], row) for row in result.get("slices", ()) if (around := interval_of(row))]
-    if not rows:
-        return None
-    rows.sort(key=lambda found: found[1][found[0]] * (-1 if _less_is_better(found[0], result) else 1))
-    return of_rows("", [row for _, row in rows[:WORST_SHOWN]], WORST_SHOWN)
+    rows = [row for _, row in _slices(result)]
+    return of_rows("", rows[:WORST_SHOWN], WORST_SHOWN) if rows else None
+
+
+def _details(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the evaluation left beside what is shown apart."""
+    rest = {name: value for name, value in result.items() if name not in NOT_DETAILS}
+    slices = result.get("slices")
+    if isinstance(slices, Mapping):
+        rest["slices"] = {name: value for name, value in slices.items() if name != "rows"}
+    return rest
 
 
 def _sources(provenance: Mapping[str, Any]) -> Table | None:

@@ -44,9 +44,14 @@ def _read(path: Path) -> Table:
 
 def _rows(plot: Lines | Intervals | Confusion, table: Table) -> Iterator[tuple[object, ...]]:
     match plot:
-        case Lines(x, y):
-            columns = y or [name for name in table[0] if name != x]
-            yield from ((name, row[x], row[name]) for name in columns for row in table if row[name] != "")
+        case Lines(x, y, by):
+            columns = y or [name for name in table[0] if name not in (x, by)]
+            yield from (
+                (row[by] if by else name, row[x], row[name])
+                for name in columns
+                for row in table
+                if row[name] != ""
+            )
         case Intervals(name, value, low, high):
             yield from ((row[name], row[value], row[low], row[high]) for row in table if row[value] != "")
         case Confusion():

@@ -148,14 +148,3 @@ def test_a_damaged_package_is_not_registered(paths: Paths) -> None:
     with pytest.raises(ModelError, match=r"weights.safetensors: SHA-256 is"):
         run(paths)
     assert not (paths.reports / "registration.json").exists()
-
-
-def test_the_model_card_is_the_description_of_the_version_and_an_artifact_of_the_run(paths: Paths) -> None:
-    evidence, _ = run(paths)
-    client = MlflowClient(f"sqlite:///{paths.root}/mlflow.db")
-    version = client.get_model_version("digits", "1")
-    card = (paths.reports / "model_card.md").read_text()
-    assert card.startswith("# Model card: digits, version 1\n")
-    assert version.description.startswith(card[:200]) and len(version.description) <= 5000
-    logged = {artifact.path for artifact in client.list_artifacts(version.run_id)}
-    assert {"model_card.md", "model_card.html"} <= logged == {file.name for file in evidence.files}

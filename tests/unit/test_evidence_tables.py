@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.evidence_tables import Table, interval_of, read_csv, shown, tables
+from pipeline.core.evidence_tables import Table, intervals_of, read_csv, shown, tables
 
 
 def only(details: dict, rows_max: int = 40) -> Table:
@@ -17,12 +17,12 @@ def test_rows_with_a_plain_interval_behind_the_figure_before_it() -> None:
     found = only({"slices": rows})
     assert (found.title, found.columns) == ("slices", ("slice", "items", "recall", "baseline"))
     assert found.rows == (("few", "1,200", "0.5 [0.4, 0.6]", "0.3"),)
-    assert interval_of(rows[0]) == ("recall", [0.4, 0.6])
+    assert intervals_of(rows[0]) == {"recall": ([0.4, 0.6], ("interval",))}
 
 
 def test_an_interval_that_does_not_hold_the_figure_before_it_is_not_put_behind_it() -> None:
     row = {"slice": "few", "recall": 0.5, "interval": [-0.2, -0.1]}
-    assert interval_of(row) is None
+    assert intervals_of(row) == {}
     assert only({"slices": [row]}).rows == (("few", "0.5", "-0.2, -0.1"),)
 
 
@@ -73,6 +73,12 @@ def test_numbers_names_and_long_lists() -> None:
     ]  # fmt: skip
     assert shown({"a_b": [1, 2]}) == "a b (1, 2)"
     assert shown(list(range(100))).endswith("11, … (100)")
+
+
+def test_ids_in_a_csv_file_are_no_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "worst.csv"
+    path.write_text("customer_id,baskets\n1370,1450\n")
+    assert read_csv(path, 10).rows == (("1370", "1,450"),)
 
 
 def test_a_csv_file_with_intervals_and_empty_cells(tmp_path: Path) -> None:

@@ -26,10 +26,14 @@ DETAILS: dict[str, dict[str, Any]] = {
         "classes": [{"class": HOSTILE, "recall": 0.75, "items": 40}],
         "shallow": [{"name": "svm", "accuracy": 0.7, "accuracy_interval": [0.65, 0.75]}],
         "robustness": {"noise": [0.9, 0.625]},
-        "slices": [
-            {"slice": "thin strokes", "items": 50, "accuracy": 0.5, "interval": [0.375, 0.625]},
-            {"slice": "thick strokes", "items": 50, "accuracy": 0.96, "interval": [0.9, 1.0]},
-        ],
+        "slices": {
+            "bounds": {"stroke_width": [0.25, 0.5]},
+            "rows": [
+                {"slice": "thick", "items": 50, "accuracy": 0.96, "low": 0.9, "high": 1.0, "judged": True},
+                {"slice": "thin", "items": 50, "accuracy": 0.5, "low": 0.375, "high": 0.625, "judged": True},
+                {"slice": "tiny", "items": 2, "accuracy": 0.0, "low": 0.0, "high": 0.75, "judged": False},
+            ],
+        },
     },
     "recommendation": {
         "questions": 5337,
@@ -129,8 +133,8 @@ def test_every_figure_is_that_of_the_evidence(paths: Paths) -> None:
     assert rows(found["Making it again"])["git commit"] == [SOURCE.commit]
     assert rows(found["Making it again"])["torch"] == ["2.13.0"]
     assert found["Missing evidence"].strip() == "None."
-    slices = [row["slice"] for row in result["slices"]]
-    assert [name for name in rows(found["Slices"]) if name in slices] == slices
+    worst = list(rows(found["Slices"]))[2:]
+    assert worst in (["thin", "thick"], ["1 to 4 baskets"])
 
 
 def test_energy_and_carbon_follow_the_formula(paths: Paths) -> None:
@@ -161,10 +165,11 @@ def test_limits_are_derived_from_gates_slices_and_remarks(paths: Paths) -> None:
         in told
     )
     assert r"narrow one is 0.9 \[0.85, 0.95\]: it holds, but its interval reaches beyond" in told
-    assert "accuracy is" not in told.split("slice")[0]
+    assert "evaluate: accuracy is" not in told
     assert "what train found" in told
-    slice_name = "thin strokes" if "thin strokes" in told else "1 to 4 baskets"
-    assert f"slice {slice_name}: accuracy is 0.5" in told and "thick strokes" not in told
+    slice_name = "thin" if "thin" in told else "1 to 4 baskets"
+    assert f"slice {slice_name}: accuracy is 0.5" in told and "thick" not in told and "tiny" not in told
+    assert "- 1 of " in told and "by chance alone" in told
     assert "Without an interval, so not known how surely: log loss." in told
 
 

@@ -42,6 +42,14 @@ def test_only_the_columns_asked_for_are_drawn(tmp_path: Path) -> None:
     ]
 
 
+def test_points_of_several_lines_below_each_other_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "robustness.csv").write_text("corruption,severity,accuracy\nblur,1,0.5\nnoise,1,0.75\n")
+    figure = Figure("robustness", "", "", Lines("severity", ("accuracy",), by="corruption"))
+    plots.write(tmp_path, [figure], tmp_path / "plots")
+    written = (tmp_path / "plots/lines/robustness.csv").read_text()
+    assert written.split() == ["line,x,y", "blur,1,0.5", "noise,1,0.75"]
+
+
 def test_dvc_yaml_declares_each_kind_with_its_template_and_columns() -> None:
     stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["evaluate"]["do"]
     declared = {Path(path).name: props for entry in stage["plots"] for path, props in entry.items()}

@@ -1,10 +1,12 @@
 """Evaluate: how good is the exported network on data that chose nothing?
 
 Reads   data/P/prepared/test/, data/P/labelled/ (the audit's opinion of the errors), models/P/
-Writes  reports/P/metrics.json, reports/P/evaluation/ (result.json, tables, pictures)
+Writes  reports/P/metrics.json, reports/P/evaluation/ (result.json, tables, pictures), reports/P/plots/ (what
+        `dvc plots` draws)
 Params  goals, collect, evaluate
 """
 
+from pipeline.core import plots
 from pipeline.core.artifacts import write_json, writing_folder
 from pipeline.core.stage import Context, Evidence, main
 
@@ -25,10 +27,16 @@ def run(context: Context) -> Evidence:
                 **evaluation.details,
             },
         )
+    plots.write(paths.reports / "evaluation", context.hook("figures").FIGURES, paths.reports / "plots")
     write_json(paths.reports / "metrics.json", evaluation.metrics)
+    ends = {
+        f"{name}.{end}": value
+        for name, interval in evaluation.intervals.items()
+        for end, value in zip(("low", "high"), interval, strict=True)
+    }
     return Evidence(
         summary=evaluation.summary,
-        metrics=evaluation.metrics,
+        metrics={**evaluation.metrics, **ends},
         gates=evaluation.gates,
         files=tuple(sorted((paths.reports / "evaluation").iterdir())),
     )

@@ -3,8 +3,10 @@
 The first model is held against its gates alone; any other is compared with the champion, too, both
 answering the same unseen items now. Who fails is refused with the reason, and the champion stays.
 
-Reads   data/P/prepared/ (paired test), models/P/, reports/P/evaluation/, the registry
-Writes  reports/P/registration.json; a version, aliases and their history in the MLflow registry
+Reads   data/P/prepared/ (paired test), models/P/, reports/P/evaluation/, the registry; for the model card
+        the evidence of all stages before it
+Writes  reports/P/registration.json, model_card.md and .html; a version, aliases and their history in the
+        MLflow registry
 Params  collect (what a champion must know to be compared), register
 """
 
@@ -15,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core import champions, model_package, promotion, registry, registry_state
+from pipeline.core import champions, model_card, model_package, promotion, registry, registry_state
 from pipeline.core.artifacts import read_json, sha256_of_folder, write_json
 from pipeline.core.errors import IncompatibleModel
 from pipeline.core.gates import Gate
@@ -34,6 +36,8 @@ def run(context: Context) -> Evidence:
     notes = [champions.refill(context.run)]
     tags = _tags(context, evaluation)
     candidate = registry.register(context.run, paths.model, tags)
+    card = model_card.write(paths, candidate.version, source_state(paths.root))
+    registry.describe(client, candidate, model_card.shortened(card, registry.DESCRIPTION_LENGTH_MAX))
     champion = registry.by_alias(client, context.project, CHAMPION)
     alone = (_of_evaluation(context, evaluation), _of_weights(context), *_of_people(context, candidate))
     decision = None
@@ -74,6 +78,7 @@ def run(context: Context) -> Evidence:
         summary=_summary(context, candidate, champion, outcome, reason),
         metrics={"version": float(candidate.version), "promoted": float(candidate == now and holds)},
         gates=gates if outcome != "waiting" else (*gates, _of_approval(context, candidate)),
+        files=(paths.model_card, paths.model_card.with_suffix(".html")),
     )
 
 

@@ -28,7 +28,7 @@ def run(context: Context) -> Evidence:
     found = verdict.decide(evidence, gates)
     write_json(paths.reports / "verdict.json", found.as_json())
     with writing_file(paths.reports / "index.html") as partial:
-        partial.write_text(render(paths, plan, evidence, found, gates, cost))
+        partial.write_text(render(paths, plan, evidence, found, gates, cost, context.hook("figures").FIGURES))
     return Evidence(
         summary=found.sentence,
         metrics={**cost, "gates": found.gates, "gates_failed": len(found.failed)},

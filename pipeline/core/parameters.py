@@ -51,15 +51,28 @@ class Expected(Strict):
     fixed_minutes: float = Field(ge=0)
 
 
+class Energy(Strict):
+    """What the estimate of energy and carbon reckons with (core/carbon.py)."""
+
+    cpu_watts_per_core: float = Field(ge=0)
+    gpu_watts: float = Field(ge=0)
+    memory_watts_per_gib: float = Field(ge=0)
+    pue: float = Field(ge=1)
+    carbon_g_per_kwh: float = Field(ge=0)
+
+
 class Plan(Strict):
     """The charter: why the project exists and what it may cost. A task adds the least it needs."""
 
     purpose: str = Field(min_length=1)
+    owner: str = Field(min_length=1)
     users: str = Field(min_length=1)
     decision: str = Field(min_length=1)
+    out_of_scope: tuple[str, ...] = Field(min_length=1)
     risks: tuple[str, ...] = Field(min_length=1)
     allowed_licences: tuple[str, ...] = Field(min_length=1)
     resources: Resources
+    energy: Energy
     expected: Expected
 
 

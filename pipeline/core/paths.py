@@ -47,6 +47,11 @@ class Paths:
     def reports(self) -> Path:
         return self.root / "reports" / self.project
 
+    @property
+    def model_card(self) -> Path:
+        """What a person must know of the registered model (pipeline/core/model_card.py); in git."""
+        return self.reports / "model_card.md"
+
     def evidence(self, stage: str) -> Path:
         """What a stage found: metrics, gates, time, memory. Written by pipeline.core.stage."""
         return self.reports / "evidence" / f"{stage}.json"

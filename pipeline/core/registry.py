@@ -29,6 +29,7 @@ MLFLOW_NETWORK = "model.onnx"  # what MLflow's ONNX flavour calls network.onnx
 REQUIREMENTS = ("onnxruntime", "numpy")  # what running the network needs
 HISTORY_TAG = "history."  # tags of the registered model that say who moved an alias (alias_history.py)
 TAG_LENGTH_MAX = 5000  # MLflow refuses longer tag values
+DESCRIPTION_LENGTH_MAX = 5000  # characters that MLflow's database has for it
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,11 @@ def _tensor_spec(spec: type, value: Any) -> Any:
     shape = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim)
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     return spec(dtype, shape, name=value.name)
+
+
+def describe(client: "MlflowClient", version: Version, text: str) -> None:
+    """What MLflow's page of the version shows, Markdown of at most DESCRIPTION_LENGTH_MAX characters."""
+    client.update_model_version(version.name, version.version, text)
 
 
 def set_alias(client: "MlflowClient", version: Version, alias: str, why: str) -> None:

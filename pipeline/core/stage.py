@@ -8,7 +8,6 @@ evidence, records it in MLflow, and turns every expected failure into one messag
 import argparse
 import math
 import os
-import platform
 import resource
 import shutil
 import signal
@@ -22,7 +21,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from pipeline import tasks
-from pipeline.core import processes, quiet
+from pipeline.core import environment, processes, quiet
 from pipeline.core.artifacts import write_json
 from pipeline.core.errors import (
     DiskFull,
@@ -182,6 +181,7 @@ def _as_json(context: Context, evidence: Evidence, began: float, startup: float)
         "metrics": {name: _finite(value) for name, value in evidence.metrics.items()},
         "gates": [gate.as_json() for gate in evidence.gates],
         "stopped": evidence.stops,
+        "params": {name: plain(value) for name, value in vars(context.params).items()},
         "cost": {
             "began": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds"),
             "seconds": round(time.time() - began, 2),
@@ -189,8 +189,8 @@ def _as_json(context: Context, evidence: Evidence, began: float, startup: float)
             "peak_memory_mib": round(_peak_memory_mib()),
             "cpu_seconds": round(sum(u.ru_utime + u.ru_stime for u in usage), 2),
             "cores": os.cpu_count(),
-            "machine": platform.machine(),
         },
+        "environment": environment.measure(),
     }
 
 

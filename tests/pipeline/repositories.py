@@ -42,6 +42,7 @@ def make(tmp_path_factory: pytest.TempPathFactory, content: dict[str, Any]) -> t
     for command in (
         ("git", "init", "--quiet"),
         ("dvc", "init", "--quiet"),
+        ("cp", "-r", str(ROOT / ".dvc/plots"), ".dvc"),
         ("git", "add", "."),
         ("git", *IDENTITY, "commit", "--quiet", "--message", "start"),
     ):

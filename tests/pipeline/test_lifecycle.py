@@ -46,6 +46,12 @@ def test_the_whole_lifecycle(repository: tuple[Path, Dvc]) -> None:
     assert read(folder, "deployment.json")["bento_tag"].startswith("digits:")
     page = (folder / "reports/digits/index.html").read_text()
     assert "Deployed" in page and "<script" not in page
+    card = (folder / "reports/digits/model_card.md").read_text()
+    assert card.rstrip().endswith("## Missing evidence\n\nNone.")
+    drawn = run("dvc", "plots", "show", "--out", "page")
+    assert "reports/digits/plots/confusion/confusion.csv" in (folder / "page/index.html").read_text(), (
+        drawn.stderr
+    )
 
     again = run("dvc", "repro")
     assert again.returncode == 0 and stages_run(again.stdout) == []

@@ -33,6 +33,9 @@ def test_the_whole_lifecycle_of_a_shop(tmp_path_factory: pytest.TempPathFactory)
     assert evaluation["cold_start"]["customers"] > 0
     assert read(folder, "deployment.json")["figures"]["served_equals_offline"] == 1
 
+    card = (folder / "reports/shop/model_card.md").read_text()
+    assert card.rstrip().endswith("## Missing evidence\n\nNone.")
+
     again = run("dvc", "repro")
     assert again.returncode == 0 and "Running stage" not in again.stdout
 

@@ -27,6 +27,10 @@ MARGIN = 1.25  # over what was met, of bounds that the shipped ones do not allow
 TELLABLE = 10  # unseen images that a new model may lose: it takes 4 to show that two agree on every one
 LEAST_PER_CLASS = 20  # images, to learn from some and to be tested on others
 OUTLIERS = ["blank", "noise"]  # of no subject; what else does not belong, people who know the pictures say
+OUT_OF_SCOPE = [
+    "Pictures of anything but the classes; they are answered with one of them all the same.",
+    "Decisions about people that rest on one answer without a check.",
+]
 TEST_SHARE = 0.2
 FEW_IMAGES = 10_000  # fewer need a larger share to choose by
 VAL_SHARE_OF_FEW = 0.15
@@ -117,7 +121,11 @@ def changes(
     ]
     changed = [Change(key, value) for key, value in found.items()]
     inbox = {"name": "inbox", "kind": "inbox", "licence": arguments.licence, "pixels_max": PIXELS_MAX}
-    blocks = [Change(("plan", "risks"), RISKS, True), Change(("collect", "sources"), [source, inbox], True)]
+    blocks = [
+        Change(("plan", "risks"), RISKS, True),
+        Change(("plan", "out_of_scope"), OUT_OF_SCOPE, True),
+        Change(("collect", "sources"), [source, inbox], True),
+    ]
     return changed + blocks, told
 
 

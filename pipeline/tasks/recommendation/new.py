@@ -36,6 +36,10 @@ RISKS = [
     "Customers who share an account look like one; a basket may be of somebody else than the last.",
     "A list of what is bought anyway sells nothing more; the discovery list is measured apart.",
 ]
+OUT_OF_SCOPE = [
+    "Prices, credit, or offers that depend on who somebody is.",
+    "Conclusions about the health, belief or circumstances of a customer from what is bought.",
+]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,13 +79,14 @@ def changes(
     expected, told = _expected(section["plan"]["expected"], seen, split)
     plan = {
         "risks": RISKS,
+        "out_of_scope": OUT_OF_SCOPE,
         "allowed_licences": [arguments.licence],
         "min_items": math.ceil(seen["items"] * LEAST_SHARE),
         "min_customers": math.ceil(seen["customers"] * LEAST_SHARE),
         "min_products": math.ceil(seen["products"] * LEAST_SHARE),
     }
     collect, exclude = section["collect"], section["label"]["exclude"]
-    found = [Change(("plan", key), value, key == "risks") for key, value in plan.items()]
+    found = [Change(("plan", key), value, key in ("risks", "out_of_scope")) for key, value in plan.items()]
     found += [Change(("plan", "expected", key), value) for key, value in expected.items()]
     found += [
         Change(("collect", "note"), collect["note"]),

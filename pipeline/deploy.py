@@ -74,19 +74,17 @@ def _nothing_to_deploy(paths: Paths) -> Evidence:
             "another. Run `dvc repro`, which fills it again."
         )
     number = registration["candidate"]["version"]
-    if registration["outcome"] == "waiting":
+    waits = registration["outcome"] == "waiting"
+    if waits:
         reason = f"version {number} waits for approval: {registration['reason']}"
-        phase, remedy = (
-            "deploying",
-            f"`fullcycle promote {paths.project} {number} --why ...`, then `dvc repro`.",
-        )
+        remedy = f"`fullcycle promote {paths.project} {number} --why ...`, then `dvc repro`."
     else:
         reason = f"version {number} was refused: {registration['reason']}"
-        phase, remedy = "training", "train a model that meets its gates; see register."
+        remedy = "train a model that meets its gates; see register."
     write_json(paths.reports / "deployment.json", {"bento_tag": None, "model_tag": None, "reason": reason})
     return Evidence(
         summary=f"nothing to deploy; {reason}",
-        gates=(Gate("champions", 0, "at least", 1, phase, remedy),),
+        gates=(Gate("champions", 0, "at least", 1, "deploying" if waits else "training", remedy),),
     )
 
 

@@ -69,8 +69,9 @@ def roll_back(client: "MlflowClient", paths: Paths, why: str) -> tuple[Version, 
             raise ModelError(f"{paths.project} has no champion, so there is nothing to roll back.")
         earlier = [one for one in line if one.sha256 != bad.sha256]
         there = [one for one in (_registered(client, paths.project, each) for each in earlier) if one]
-        if not there and now[PREVIOUS] is not None:  # of before there was a history
-            there = [now[PREVIOUS]]
+        of_before_the_history = now[PREVIOUS]
+        if not there and of_before_the_history is not None:
+            there = [of_before_the_history]
         if not there:
             raise ModelError(
                 f"version {bad.version} is the first champion of {paths.project}; there is none to go back "

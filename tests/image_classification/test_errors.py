@@ -7,10 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+from PIL import Image
 
 from pipeline.tasks.image_classification.data.dataset import Split
-from pipeline.tasks.image_classification.testing import errors
+from pipeline.tasks.image_classification.testing import contact_sheet, errors
 from pipeline.tasks.image_classification.testing.answers import Answers
+from pipeline.tasks.image_classification.testing.contact_sheet import Cell, Line
 
 CLASSES = ("ant", "bee", "cow")
 
@@ -65,3 +67,15 @@ def test_no_errors_leave_an_empty_table_and_a_picture_that_says_so(tmp_path: Pat
     assert told["errors"]["count"] == 0
     assert pacsv.read_csv(tmp_path / "errors.csv").num_rows == 0
     assert (tmp_path / "errors.png").is_file()
+
+
+def test_a_sheet_shows_each_image_whole_also_in_colour_and_with_long_names(tmp_path: Path) -> None:
+    colours = np.array([[200, 30, 90], [20, 160, 60], [40, 90, 210]], dtype=np.uint8)
+    images = [np.broadcast_to(colour[:, None, None], (3, 12, 18)) for colour in colours]
+    name = "a name that is much longer than its picture is wide"
+    cells = [Cell(image, name, "", "black") for image in images]
+    lines = [Line("both", cells[:2]), Line("the third", cells[2:])]
+    contact_sheet.draw(lines, "three", {"black": "frames"}, tmp_path / "sheet.png")
+    drawn = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB")).reshape(-1, 3)
+    areas = [int((drawn == colour).all(1).sum()) for colour in colours]
+    assert min(areas) > 5000 and max(areas) < 1.1 * min(areas)

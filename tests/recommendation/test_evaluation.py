@@ -352,7 +352,9 @@ def test_a_sound_recommender_passes_and_a_perverse_one_is_told(
             made = ranker.scores(inputs)
             return np.where(inputs.products >= 0, -made, network.NO_CANDIDATE).astype(np.float32)
 
-    told = behaviour.measure(replace(week, ranker=Perverse()), LIMITS, tmp_path)  # type: ignore[arg-type]
+    floors = LIMITS.behaviour.model_copy(update={"passed_min": {"weekly_habit_is_listed": 0.9}})
+    limits = LIMITS.model_copy(update={"behaviour": floors})
+    told = behaviour.measure(replace(week, ranker=Perverse()), limits, tmp_path)  # type: ignore[arg-type]
     shares = {row["test"]: row["passed"] for row in told.details["behaviour"]}
     assert shares["weekly_habit_is_listed"] < 0.2 and shares["bought_twice_more"] < 0.9
     assert shares["discover_is_new"] == shares["excluded_is_not_shown"] == 1

@@ -24,7 +24,7 @@ from pipeline.tasks.recommendation.data.state import CATALOGUE
 from pipeline.tasks.recommendation.learning import baselines, export, fitting, networks
 from pipeline.tasks.recommendation.learning.examples import Examples, Past, at
 from pipeline.tasks.recommendation.learning.judging import LONG, NETWORK, Judged
-from pipeline.tasks.recommendation.parameters import Evaluate, Goals, Slices, Train
+from pipeline.tasks.recommendation.parameters import Change, Evaluate, Goals, Slices, Train
 from pipeline.tasks.recommendation.testing import (
     behaviour,
     beyond_accuracy,
@@ -301,7 +301,7 @@ def test_changes_of_the_input_do_what_they_say(week: Week) -> None:
     sound = robustness.Situation(week.state, week.questions(week.targets.customers))
     rows = sound.questions.rows
 
-    def changed(name: str, severity: float) -> robustness.Situation:
+    def changed(name: Change, severity: float) -> robustness.Situation:
         return robustness.CHANGES[name](sound, severity, rng)
 
     assert len(changed("missing_baskets", 1.0).questions.rows.product) == 0

@@ -24,7 +24,7 @@ from pipeline.tasks.recommendation.data.state import CATALOGUE
 from pipeline.tasks.recommendation.learning import baselines, export, fitting, networks
 from pipeline.tasks.recommendation.learning.examples import Examples, Past, at
 from pipeline.tasks.recommendation.learning.judging import LONG, NETWORK, Judged
-from pipeline.tasks.recommendation.parameters import Evaluate, Goals, Slices, Train
+from pipeline.tasks.recommendation.parameters import Change, Evaluate, Goals, Slices, Train
 from pipeline.tasks.recommendation.testing import (
     behaviour,
     beyond_accuracy,
@@ -301,7 +301,7 @@ def test_changes_of_the_input_do_what_they_say(week: Week) -> None:
     sound = robustness.Situation(week.state, week.questions(week.targets.customers))
     rows = sound.questions.rows
 
-    def changed(name: str, severity: float) -> robustness.Situation:
+    def changed(name: Change, severity: float) -> robustness.Situation:
         return robustness.CHANGES[name](sound, severity, rng)
 
     assert len(changed("missing_baskets", 1.0).questions.rows.product) == 0
@@ -352,7 +352,9 @@ def test_a_sound_recommender_passes_and_a_perverse_one_is_told(
             made = ranker.scores(inputs)
             return np.where(inputs.products >= 0, -made, network.NO_CANDIDATE).astype(np.float32)
 
-    told = behaviour.measure(replace(week, ranker=Perverse()), LIMITS, tmp_path)  # type: ignore[arg-type]
+    floors = LIMITS.behaviour.model_copy(update={"passed_min": {"weekly_habit_is_listed": 0.9}})
+    limits = LIMITS.model_copy(update={"behaviour": floors})
+    told = behaviour.measure(replace(week, ranker=Perverse()), limits, tmp_path)  # type: ignore[arg-type]
     shares = {row["test"]: row["passed"] for row in told.details["behaviour"]}
     assert shares["weekly_habit_is_listed"] < 0.2 and shares["bought_twice_more"] < 0.9
     assert shares["discover_is_new"] == shares["excluded_is_not_shown"] == 1

@@ -164,9 +164,10 @@ def _draw_products(vectors: np.ndarray, departments: np.ndarray, catalogue: Cata
     kinds, often = np.unique(departments, return_counts=True)
     largest = kinds[np.argsort(-often)][:DRAWN]
     others = ~np.isin(departments, largest)
-    ax.scatter(*flat[others].T, s=5, color="lightgrey", label="others")
+    ax.scatter(flat[others, 0], flat[others, 1], s=5, color="lightgrey", label="others")
     for place, kind in enumerate(largest.tolist()):
-        ax.scatter(*flat[departments == kind].T, s=7, color=f"C{place}", alpha=0.7, label=names[kind].lower())
+        own = departments == kind
+        ax.scatter(flat[own, 0], flat[own, 1], s=7, color=f"C{place}", alpha=0.7, label=names[kind].lower())
     ax.set(xlabel=f"first component ({share[0]:.0%} of the variance)", ylabel=f"second ({share[1]:.0%})")
     fig.legend(fontsize=8, markerscale=2, loc="outside right upper")
     fig.savefig(path)

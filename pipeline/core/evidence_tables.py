@@ -101,7 +101,7 @@ def intervals_of(row: Row) -> dict[str, tuple[Sequence[float], tuple[str, ...]]]
         behind = ((INTERVAL,), (LOW, HIGH))
         places += [place for place in behind if tuple(names[i + 1 :][: len(place)]) == place]
         for place in places:
-            ends = row.get(place[0]) if len(place) == 1 else [row.get(end) for end in place]
+            ends: Any = row.get(place[0]) if len(place) == 1 else [row.get(end) for end in place]
             if _is_around(ends, row[name]):
                 found[name] = ends, place
     return found

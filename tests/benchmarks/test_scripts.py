@@ -14,7 +14,6 @@ from benchmarks.rankers import METRICS, Judged
 from benchmarks.scale import Cost
 from pipeline.core.paths import Paths
 from pipeline.tasks.recommendation.learning.baselines import TIFU_KNN
-from pipeline.tasks.recommendation.parameters import Evaluate
 from tests.imports import ROOT
 
 SCRIPTS = ("stages", "rankers", "scale", "recommend", "label_audit", "train", "promotion")
@@ -86,7 +85,7 @@ def test_differences_are_paired() -> None:
     """The same difference for everybody has no width, however customers differ."""
     rng = np.random.default_rng(0)
     base = rng.random(60)
-    limits = Evaluate(origins=4, every_days=7, first_basket_days=28, draws=100, worst=5, seed=1)
+    limits = shop.parameters(ROOT, "retail").evaluate.model_copy(update={"draws": 100})
     named: dict[str, Any] = {rankers.NETWORK: base + 0.1, rankers.TREES: base, TIFU_KNN: base - 0.1}
     parts = [Judged(np.arange(60) % 20, {n: dict.fromkeys(METRICS, v) for n, v in named.items()})] * 2
     found = rankers.summary(rankers.joined(parts), limits)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.core.evaluation import Evaluation
+from pipeline.core.evaluation import Part
 from pipeline.tasks.image_classification.data.dataset import Split
 from pipeline.tasks.image_classification.parameters import Evaluate
 from pipeline.tasks.image_classification.testing import behaviour, typical
@@ -17,7 +17,7 @@ from tests.image_classification.test_robustness import SHIPPED, dark_and_light
 
 def checked(
     network: Answering, folder: Path, train: Split | None = None, images: Split | None = None, **changes: Any
-) -> tuple[Evaluation, dict[str, dict[str, Any]]]:
+) -> tuple[Part, dict[str, dict[str, Any]]]:
     said = Evaluate.model_validate(SHIPPED | {"draws": 100, "behaviour": SHIPPED["behaviour"] | changes})
     there = dark_and_light(60)
     found = behaviour.check(said, ("dark", "light"), network, train or there, images or there, folder)

@@ -26,7 +26,7 @@ from tests.image_classification.test_robustness import SHIPPED
 pytestmark = pytest.mark.filterwarnings(  # of Lightning, about the short trainings here
     "ignore:You defined a .validation_step.", "ignore:.*LeafSpec.:FutureWarning"
 )
-PERCEPTRON = {"name": "perceptron", "initialisation": "xavier"}
+PERCEPTRON: dict[str, object] = {"name": "perceptron", "initialisation": "xavier"}
 CLASSES = tuple("0123456789")
 LIMITS = Evaluate.model_validate(
     SHIPPED

@@ -25,7 +25,7 @@ from tests import synthetic_digits
 from tests.imports import ROOT
 
 GREY = Image(height=28, width=28, channels=1)
-RESNET = {
+RESNET: dict[str, object] = {
     "name": "resnet",
     "stem_channels": 8,
     "stem_kernel": 5,
@@ -36,7 +36,7 @@ RESNET = {
     "strides": [1, 2],
     "pooling": "average",
 }
-MLP = {
+MLP: dict[str, object] = {
     "name": "mlp",
     "widths": [32, 32, 16],
     "activation": "relu",
@@ -44,7 +44,7 @@ MLP = {
     "normalisation": "batch",
     "residual": True,
 }
-CONVNET = {
+CONVNET: dict[str, object] = {
     "name": "convnet",
     "channels": [6, 16],
     "kernel": 5,

@@ -31,6 +31,7 @@ def test_the_card_is_the_description_of_the_version_and_an_artifact_of_the_run(w
 
     client = MlflowClient(f"sqlite:///{paths.root}/mlflow.db")
     version = client.get_model_version("digits", "1")
+    assert version.description and version.run_id
     card = paths.model_card.read_text()
     assert card.startswith("# Model card: digits, version 1\n") and "| figure 64 | 0.5 |" in card
     assert card.startswith(version.description[:500]) and "`model_card.md`" in version.description

@@ -14,6 +14,7 @@ An image passes a test or fails it; of a test its share of passes is told, with 
 
 import csv
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,10 @@ def check(
     )  # fmt: skip
 
 
+def _spoilt(corruption: str, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return CORRUPTIONS[corruption](pixels, SPOILT, rng)
+
+
 def _of_unseen(params: Behaviour) -> Iterator[Expectation]:
     for edit, floor in params.invariance.items():
         yield Expectation(
@@ -76,7 +81,7 @@ def _of_unseen(params: Behaviour) -> Iterator[Expectation]:
             f"no surer after {name}", "directional",
             f"confidence rises by {params.confidence_rise_max} at most", floor,
             f"train with images spoilt by {name}",
-            lambda pixels, rng, name=name: CORRUPTIONS[name](pixels, SPOILT, rng),
+            partial(_spoilt, name),
             lambda before, after: after.confidence - before.confidence <= params.confidence_rise_max,
         )  # fmt: skip
     for intruder, floor in params.unsure.items():

@@ -115,7 +115,7 @@ def _first_seen(pixels: np.ndarray, seen: set[bytes]) -> np.ndarray:
     """Which of the images were not seen yet, bool (N,); they are then."""
     new = np.zeros(len(pixels), dtype=bool)
     for i, image in enumerate(pixels):
-        digest = sha256(np.ascontiguousarray(image)).digest()
+        digest = sha256(image.tobytes()).digest()
         new[i] = digest not in seen
         seen.add(digest)
     return new

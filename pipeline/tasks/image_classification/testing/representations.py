@@ -153,10 +153,11 @@ def _draw(
             of_class = points[labels == k]
             if not len(of_class):
                 continue
-            ax.scatter(*of_class.T, s=5, color=f"C{k % COLOURS}", alpha=0.6, linewidths=0)
+            ax.scatter(of_class[:, 0], of_class[:, 1], s=5, color=f"C{k % COLOURS}", alpha=0.6, linewidths=0)
             if len(classes) <= NAMED:
+                x, y = np.median(of_class, axis=0)
                 ax.text(
-                    *np.median(of_class, axis=0), name, fontsize=9, weight="bold", ha="center", va="center",
+                    x, y, name, fontsize=9, weight="bold", ha="center", va="center",
                     bbox={"color": "white", "alpha": 0.7, "pad": 0.5},
                 )  # fmt: skip
         ax.set_title(f"{separation.name}\n{separation.accuracy:.1%} nearest to their own mean", fontsize=8.5)

@@ -49,7 +49,9 @@ def unseen(paths: Paths, seed: int) -> None:
     package = write_package(paths.root / "teacher", seed=0)
     labels = DeployedNetwork(package).run(pixels, "logits").argmax(1)
     shutil.rmtree(package)
-    write_split(paths.prepared / "test", pixels, labels, np.arange(ITEMS).astype(str), np.arange(ITEMS))
+    ids, rows = np.arange(ITEMS).astype(str), np.arange(ITEMS)
+    for part in ("train", "test"):  # of the training images only the bounds of slices are taken
+        write_split(paths.prepared / part, pixels, labels, ids, rows)
 
 
 def model(

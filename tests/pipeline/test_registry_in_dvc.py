@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.core.artifacts import write_json
 from pipeline.core.paths import Paths
 from tests.pipeline import candidates, repositories
 from tests.pipeline.repositories import Dvc
@@ -26,7 +27,12 @@ def project(
     stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
     chosen = {"stages": {name: stages[name] for name in ("registry", "register")}}
     (folder / "dvc.yaml").write_text(yaml.safe_dump(chosen, sort_keys=False))
-    return candidates.make(folder), run
+    paths = candidates.make(folder)
+    for dependency in stages["register"]["do"]["deps"]:
+        place = folder / dependency.replace("${key}", "digits")
+        if dependency.startswith(("data/", "reports/")) and not place.exists():
+            write_json(place, {})
+    return paths, run
 
 
 def repro(run: Dvc) -> list[str]:

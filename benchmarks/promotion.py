@@ -3,10 +3,10 @@
     python -m benchmarks.promotion [--pairs N] [--json FILE]
 
 Draws pairs of models with a true difference, lets pipeline/core/promotion.py decide about each with the
-margins of the shipped projects (params.yaml), and counts. Sizes are those of the shipped projects. How far two
-models agree is assumed: of 10,000 images 99.5 % are right, 60 % of the errors are shared by both models; 2,008
-customers have a recall around 0.22, which differs between the models with a standard deviation of 0.05
-(about that of network and LightGBM in benchmarks/rankers.py, by its intervals), half of them the same lists.
+margins of the shipped projects (params.yaml), and counts. Sizes are those of the shipped projects. How far
+two models agree is assumed: of 10,000 images 99.5 % are right, 60 % of the errors are shared by both models;
+2,008 customers have a recall around 0.22, which differs between the models with a standard deviation of
+0.05 (about that of network and LightGBM in benchmarks/rankers.py, by its intervals), half of them the same.
 """
 
 import argparse

@@ -6,7 +6,6 @@ together, for instance the mean over the questions of one customer.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,14 +134,3 @@ def _resampled(difference: np.ndarray, draws: int, seed: int) -> np.ndarray:
         rng.integers(0, n, (min(block, draws - start), n), dtype=np.int32) for start in range(0, draws, block)
     )
     return np.concatenate([difference[drawn].mean(axis=1) for drawn in places])
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for their number (Holm 1979): calling those at or below a level significant is wrong
-    about any of them no more often than that level says, whatever they have in common."""
-    count, running = len(p_values), 0.0
-    adjusted = [0.0] * count
-    for place, i in enumerate(sorted(range(count), key=lambda i: p_values[i])):
-        running = max(running, min(1.0, (count - place) * p_values[i]))
-        adjusted[i] = running
-    return adjusted

@@ -24,9 +24,9 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.core.gates import Gate
-from pipeline.core.paired_tests import RightWrong, Scores, compare, holm
+from pipeline.core.paired_tests import RightWrong, Scores, compare
 from pipeline.core.parameters import Register
-from pipeline.core.statistics import Interval
+from pipeline.core.statistics import Interval, holm
 
 BETTER_LEVEL = 0.025  # one-sided, as the lower end of a 95 % interval
 SLICES_LEVEL = 0.05  # over all slices together
@@ -151,7 +151,8 @@ def _judge_slices(
         name: compare(new[slices[name]], old[slices[name]], draws=limits.draws, seed=limits.seed)
         for name in judged
     }
-    adjusted = dict(zip(judged, holm([f.p_below(-limits.slice_margin) for f in found.values()]), strict=True))
+    p_values = np.array([one.p_below(-limits.slice_margin) for one in found.values()])
+    adjusted = dict(zip(judged, holm(p_values).tolist(), strict=True))
     return tuple(
         _judged(name, items, found[name], adjusted[name], len(judged), limits.slice_margin)
         if name in found

@@ -6,7 +6,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest, norm
 
 from pipeline.core import promotion
-from pipeline.core.paired_tests import RightWrong, compare, holm
+from pipeline.core.paired_tests import RightWrong, compare
 from pipeline.core.parameters import Register
 
 LIMITS = Register(
@@ -62,11 +62,6 @@ def test_other_scores_are_resampled_in_pairs() -> None:
     error = 0.05 / N**0.5
     assert found.interval == pytest.approx((0.01 - 1.96 * error, 0.01 + 1.96 * error), abs=error)
     assert found.p_better <= 1 / 1000 and found.p_below(0.02) <= 1 / 1000 and found.p_below(0) > 0.9
-
-
-def test_holm() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([]) == [] and holm([0.6, 0.9]) == [1.0, 1.0]
 
 
 def test_a_better_model_is_called_better() -> None:

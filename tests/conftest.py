@@ -65,7 +65,7 @@ def small_parameters(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Pa
             evaluate[section][key] = dict.fromkeys(evaluate[section][key])
         evaluate[section]["images"] = 60
     evaluate["behaviour"] |= {"typical": None, "typical_images": 3}
-    evaluate["attributions"] |= {"images": 10, "deletion_gain_min": None}
+    evaluate["attributions"] |= {"images": 10, "deletion_gain_min": None, "unexplained_max": 0.1}
     evaluate["representations"]["images"] = 60
     # Digits drawn by one hand are too alike to tell a copy from the next one.
     digits["validate"] |= {

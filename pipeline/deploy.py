@@ -5,7 +5,7 @@ started on a free port with a prediction log of its own, asked, put under load, 
 
 Reads   data/P/prepared/, the champion in the MLflow registry, serving/, bentofile.yaml
 Writes  reports/P/deployment.json; a model and a Bento in the Bento store
-Params  goals, deploy
+Params  goals, serve, deploy
 """
 
 import tempfile
@@ -22,7 +22,7 @@ from pipeline.core.prediction_log import URL_VARIABLE
 from pipeline.core.service_process import serving
 from pipeline.core.stage import Context, Evidence, main
 
-PARAMS = ("goals", "deploy")
+PARAMS = ("goals", "serve", "deploy")
 
 
 def run(context: Context) -> Evidence:
@@ -35,7 +35,7 @@ def run(context: Context) -> Evidence:
         package = registry.download(paths, version, Path(folder) / "package")
         hook.add_state(package, paths.prepared)
         model_tag = bento.store_model(package, version)
-        bento_tag = bento.build(paths.root, hook.SERVICE, model_tag)
+        bento_tag = bento.build(paths.root, hook.SERVICE, model_tag, context.params.serve)
         log = {URL_VARIABLE: f"sqlite:///{folder}/predictions.db"}
         with serving(bento_tag, log) as url:
             compared = hook.compare(url, package, paths.prepared, limits)

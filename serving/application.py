@@ -12,10 +12,11 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import orjson
 from starlette.applications import Starlette
@@ -26,13 +27,13 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from pipeline.core.serve_parameters import Serve
 from serving import request_body
 from serving.http_errors import HttpError
 from serving.metrics import metrics
 
 logger = logging.getLogger(__name__)
 
-BODY_MAX = 8 << 20  # bytes
 PREDICTION_THREADS = 8  # large requests may keep some busy, small ones pass by
 STORING_THREADS = 8  # a log that hangs may hold these, and none of those that predict
 PAGES = Path(__file__).parent / "page"
@@ -44,6 +45,21 @@ PAGE_HEADERS = {
 
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What is answered at `path` (which may hold {parameters}) to `method`. needs: what a client must be
+    allowed for it; None: nothing."""
+
+    path: str
+    handler: Handler
+    method: str
+    needs: Literal["predict", "feedback", "admin"] | None
+
+
+# Raises HttpError for a request that must not be answered; nothing of its body is read by then.
+Guard = Callable[[Request, Endpoint], None]
 
 
 class Model(Protocol):
@@ -68,20 +84,22 @@ class Application:
     """The ASGI application. Not a Starlette object itself: BentoML would then hide from it the
     paths and methods that it does not serve, and answer them with a page that is not JSON.
 
-    A task's application sets `page`, the folder of its page, and defines `routes`, `describe` and
+    A task's application sets `page`, the folder of its page, and defines `endpoints`, `describe` and
     `document`.
     """
 
     page: str
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, settings: Serve) -> None:
         self._state = state
+        self.settings = settings
+        self._guards: tuple[Guard, ...] = ()
         self.predicting = ThreadPoolExecutor(PREDICTION_THREADS, "predict")
         self.storing = ThreadPoolExecutor(STORING_THREADS, "store")
         routes: Sequence[BaseRoute] = [
-            *(self._route(path, handler, method) for path, handler, method in self.routes()),
-            self._route("/model", self._model, "GET"),
-            self._route("/docs.json", self._document, "GET"),
+            *map(self._route, self.endpoints()),
+            self._route(Endpoint("/model", self._model, "GET", "predict")),
+            self._route(Endpoint("/docs.json", self._document, "GET", None)),
             Route("/", partial(_page, f"{self.page}/index.html")),
             Route("/docs", partial(_page, "docs.html")),
             Mount("/page", StaticFiles(directory=PAGES)),
@@ -89,8 +107,8 @@ class Application:
         ]
         self.starlette = Starlette(routes=routes, exception_handlers={HTTPException: _no_such_route})
 
-    def routes(self) -> Sequence[tuple[str, Handler, str]]:
-        """(path, handler, method) of what the task adds; a path may hold {parameters}."""
+    def endpoints(self) -> Sequence[Endpoint]:
+        """What the task adds."""
         raise NotImplementedError
 
     def describe(self) -> dict[str, Any]:
@@ -104,16 +122,45 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.starlette(scope, receive, send)
 
-    def _route(self, path: str, handler: Handler, method: str) -> Route:
-        async def endpoint(request: Request) -> Response:
+    async def json_body(self, request: Request) -> bytes:
+        """The body of a request that must be JSON; not yet parsed."""
+        body = await self.body(request)
+        if (media_type := request_body.media_type(request)) != "application/json":
+            raise unsupported(media_type, ["application/json"])
+        return body
+
+    async def body(self, request: Request) -> bytes:
+        return await request_body.read(request, self.settings.requests.body_max)
+
+    def _route(self, endpoint: Endpoint) -> Route:
+        path = endpoint.path
+
+        async def timed(request: Request) -> Response:
             start = time.perf_counter()
-            response = await _answer(handler, request)
+            response = await self._answer(endpoint, request)
             counters = metrics()
             counters.requests.labels(path, response.status_code).inc()
             counters.seconds.labels(path).observe(time.perf_counter() - start)
             return response
 
-        return Route(path, endpoint, methods=[method])
+        return Route(path, timed, methods=[endpoint.method])
+
+    async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
+        try:
+            for guard in self._guards:
+                guard(request, endpoint)
+            return await endpoint.handler(request)
+        except HttpError as error:
+            metrics().errors.labels(error.code).inc()
+            return error.response()
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody hears it
+        except Exception:
+            logger.exception("%s %s failed", request.method, request.url.path)
+            metrics().errors.labels("internal").inc()
+            return HttpError(
+                "internal", "The service failed; its log says why. The request may be right."
+            ).response()
 
     async def _model(self, _: Request) -> Response:
         model = self._state.model
@@ -129,14 +176,6 @@ async def run(threads: ThreadPoolExecutor, work: Callable[..., T], *arguments: A
     return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
 
 
-async def json_body(request: Request) -> bytes:
-    """The body of a request that must be JSON; not yet parsed."""
-    body = await request_body.read(request, BODY_MAX)
-    if (media_type := request_body.media_type(request)) != "application/json":
-        raise unsupported(media_type, ["application/json"])
-    return body
-
-
 def unsupported(media_type: str, allowed: Sequence[str]) -> HttpError:
     met = media_type or "no content type"
     return HttpError("unsupported_media_type", f"{met} is not accepted. Accepted: {', '.join(allowed)}.")
@@ -144,22 +183,6 @@ def unsupported(media_type: str, allowed: Sequence[str]) -> HttpError:
 
 def json_response(value: Any) -> Response:
     return Response(orjson.dumps(value), media_type="application/json")
-
-
-async def _answer(handler: Handler, request: Request) -> Response:
-    try:
-        return await handler(request)
-    except HttpError as error:
-        metrics().errors.labels(error.code).inc()
-        return error.response()
-    except ClientDisconnect:
-        return Response(status_code=400)  # nobody hears it
-    except Exception:
-        logger.exception("%s %s failed", request.method, request.url.path)
-        metrics().errors.labels("internal").inc()
-        return HttpError(
-            "internal", "The service failed; its log says why. The request may be right."
-        ).response()
 
 
 async def _page(name: str, _: Request) -> Response:

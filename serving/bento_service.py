@@ -23,6 +23,7 @@ from bentoml._internal.utils.analytics import usage_stats  # noqa: E402
 from pydantic import BaseModel, ConfigDict  # noqa: E402
 
 from pipeline.core import prediction_log as tables  # noqa: E402
+from pipeline.core import serve_parameters  # noqa: E402
 from pipeline.core.paths import Paths  # noqa: E402
 from serving.direct_service import DirectService  # noqa: E402
 from serving.prediction_log import PredictionLog  # noqa: E402
@@ -40,6 +41,7 @@ class Arguments(BaseModel):
 arguments = bentoml.use_arguments(Arguments)
 project = arguments.project
 paths = Paths(root=Path.cwd(), project=project)
+settings = serve_parameters.read(Path(__file__).parents[1], project)
 
 asgi_app = bentoml.asgi_app
 # A partial, not a function: BentoML finds the service again in the module that calls `bentoml.service`.

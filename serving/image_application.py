@@ -8,12 +8,11 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pipeline.core.serve_parameters import Serve
 from serving import image_openapi, request_body
 from serving.application import (
-    BODY_MAX,
     Application,
-    Handler,
-    json_body,
+    Endpoint,
     json_response,
     run,
     unsupported,
@@ -35,15 +34,15 @@ class ImageState:
 class ImageApplication(Application):
     page = "image_classification"
 
-    def __init__(self, state: ImageState) -> None:
+    def __init__(self, state: ImageState, settings: Serve) -> None:
         self.state = state
-        super().__init__(state)
+        super().__init__(state, settings)
 
-    def routes(self) -> Sequence[tuple[str, Handler, str]]:
+    def endpoints(self) -> Sequence[Endpoint]:
         return [
-            ("/predict", self.predict, "POST"),
-            ("/predict_batch", self.predict_batch, "POST"),
-            ("/feedback", self.feedback, "POST"),
+            Endpoint("/predict", self.predict, "POST", "predict"),
+            Endpoint("/predict_batch", self.predict_batch, "POST", "predict"),
+            Endpoint("/feedback", self.feedback, "POST", "feedback"),
         ]
 
     def describe(self) -> dict[str, Any]:
@@ -56,7 +55,7 @@ class ImageApplication(Application):
 
     async def predict(self, request: Request) -> Response:
         model = self.state.model
-        body = await request_body.read(request, BODY_MAX)
+        body = await self.body(request)
         media_type = request_body.media_type(request)
         form = await request_body.multipart(request, body) if media_type == "multipart/form-data" else None
         return await run(self.predicting, self._predict, model, body, media_type, form)
@@ -75,7 +74,7 @@ class ImageApplication(Application):
 
     async def predict_batch(self, request: Request) -> Response:
         model = self.state.model
-        body = await json_body(request)
+        body = await self.json_body(request)
         return await run(self.predicting, self._predict_batch, model, body)
 
     def _predict_batch(self, model: ImageModel, body: bytes) -> Response:
@@ -101,7 +100,7 @@ class ImageApplication(Application):
         return answers
 
     async def feedback(self, request: Request) -> Response:
-        given = request_body.json_object(await json_body(request))
+        given = request_body.json_object(await self.json_body(request))
         request_body.check_fields(given, ["prediction_id", "label"])
         label, prediction_id = given["label"], given["prediction_id"]
         classes = self.state.model.classes

@@ -1,12 +1,12 @@
 """The BentoML service of every project whose task is image classification."""
 
-from serving.bento_service import TaskService, asgi_app, project, service
+from serving.bento_service import TaskService, asgi_app, project, service, settings
 from serving.image_application import ImageApplication, ImageState
 
 state = ImageState()
 
 
-@asgi_app(ImageApplication(state))
+@asgi_app(ImageApplication(state, settings))
 @service
 class ImageClassification(TaskService):
     def __init__(self) -> None:

@@ -1,12 +1,12 @@
 """The BentoML service of every project whose task is recommendation."""
 
-from serving.bento_service import TaskService, asgi_app, project, service
+from serving.bento_service import TaskService, asgi_app, project, service, settings
 from serving.recommendation_application import RecommendationApplication, RecommendationState
 
 state = RecommendationState()
 
 
-@asgi_app(RecommendationApplication(state))
+@asgi_app(RecommendationApplication(state, settings))
 @service
 class Recommendation(TaskService):
     def __init__(self) -> None:

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pipeline.core.serve_parameters import Serve
 from pipeline.tasks.recommendation.data.asking import KINDS, MODES, Answer, Ask, Basket, Event, Id
 from serving import recommendation_input, recommendation_openapi, request_body
-from serving.application import Application, Handler, json_body, json_response, run
+from serving.application import Application, Endpoint, json_response, run
 from serving.prediction_log import new_id
 from serving.recommendation_log import Recommendation, RecommendationLog
 from serving.recommendation_metrics import recommendation_metrics
@@ -50,18 +51,18 @@ class RecommendationState:
 class RecommendationApplication(Application):
     page = "recommendation"
 
-    def __init__(self, state: RecommendationState) -> None:
+    def __init__(self, state: RecommendationState, settings: Serve) -> None:
         self.state = state
-        super().__init__(state)
+        super().__init__(state, settings)
 
-    def routes(self) -> Sequence[tuple[str, Handler, str]]:
+    def endpoints(self) -> Sequence[Endpoint]:
         return [
-            ("/recommend", self.recommend, "POST"),
-            ("/feedback", self.feedback, "POST"),
-            ("/events", self.events, "POST"),
-            ("/customers", self.customers, "GET"),
-            ("/customers/{id:path}", self.customer, "GET"),
-            ("/products", self.products, "GET"),
+            Endpoint("/recommend", self.recommend, "POST", "predict"),
+            Endpoint("/feedback", self.feedback, "POST", "feedback"),
+            Endpoint("/events", self.events, "POST", "feedback"),
+            Endpoint("/customers", self.customers, "GET", "predict"),
+            Endpoint("/customers/{id:path}", self.customer, "GET", "predict"),
+            Endpoint("/products", self.products, "GET", "predict"),
         ]
 
     def describe(self) -> dict[str, Any]:
@@ -73,7 +74,7 @@ class RecommendationApplication(Application):
         return recommendation_openapi.document(self.state.model)
 
     async def recommend(self, request: Request) -> Response:
-        return await run(self.predicting, self._recommend, self.state.model, await json_body(request))
+        return await run(self.predicting, self._recommend, self.state.model, await self.json_body(request))
 
     def _recommend(self, model: Recommender, body: bytes) -> Response:
         ask = recommendation_input.ask(request_body.json_object(body))
@@ -95,7 +96,7 @@ class RecommendationApplication(Application):
         )
 
     async def feedback(self, request: Request) -> Response:
-        return await run(self.storing, self._feedback, await json_body(request))
+        return await run(self.storing, self._feedback, await self.json_body(request))
 
     def _feedback(self, body: bytes) -> Response:
         given = request_body.json_object(body)
@@ -110,7 +111,7 @@ class RecommendationApplication(Application):
         )
 
     async def events(self, request: Request) -> Response:
-        return await run(self.storing, self._events, await json_body(request))
+        return await run(self.storing, self._events, await self.json_body(request))
 
     def _events(self, body: bytes) -> Response:
         model, now = self.state.model, datetime.now(UTC)

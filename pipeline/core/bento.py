@@ -15,10 +15,11 @@ from typing import Any
 
 import yaml
 
-from pipeline.core import model_package
+from pipeline.core import model_package, serve_parameters
 from pipeline.core.artifacts import sha256_of_folder
 from pipeline.core.errors import ModelError, ParameterError, ServiceError
 from pipeline.core.registry import Version
+from pipeline.core.serve_parameters import Serve
 
 BENTOFILE = "bentofile.yaml"
 SHORT = 8  # hex digits of a checksum in a name
@@ -56,11 +57,12 @@ def store_model(package: Path, version: Version) -> str:
     return tag
 
 
-def build(root: Path, service: str, model_tag: str) -> str:
+def build(root: Path, service: str, model_tag: str, settings: Serve) -> str:
     """Builds the Bento that serves a stored model, unless it is there; returns its tag.
 
     service: "module:attribute". What goes in stands in bentofile.yaml. That alone is copied to where
-    BentoML builds, so that the name can hold a checksum of exactly what is built.
+    BentoML builds, with the settings in place of params.yaml, so that the name can hold a checksum of
+    exactly what is built.
     """
     import bentoml
     from bentoml.exceptions import NotFound
@@ -69,6 +71,7 @@ def build(root: Path, service: str, model_tag: str) -> str:
     with tempfile.TemporaryDirectory(prefix="fullcycle-bento-") as folder:
         context = Path(folder)
         _copy_sources(root, context, service, {"project": project, "model": model_tag})
+        serve_parameters.write(context, settings)
         contents = f"{bentoml.__version__}\0{sha256_of_folder(context)}"
         version = f"{model_version}-{hashlib.sha256(contents.encode()).hexdigest()[:SHORT]}"
         tag = f"{project}:{version}"
@@ -81,7 +84,8 @@ def build(root: Path, service: str, model_tag: str) -> str:
 
 def _copy_sources(root: Path, context: Path, service: str, arguments: dict[str, str]) -> None:
     bentofile: dict[str, Any] = yaml.safe_load((root / BENTOFILE).read_text())
-    for pattern in bentofile["include"]:
+    include = [pattern for pattern in bentofile["include"] if pattern != serve_parameters.PARAMS]
+    for pattern in include:
         files = [file for file in root.glob(pattern) if file.is_file()]
         if not files:
             raise ParameterError(f"{BENTOFILE}: include: {pattern!r} matches no file below {root}.")
@@ -89,7 +93,8 @@ def _copy_sources(root: Path, context: Path, service: str, arguments: dict[str, 
             target = context / file.relative_to(root)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
-    (context / BENTOFILE).write_text(yaml.safe_dump(bentofile | {"service": service, "args": arguments}))
+    made = {"service": service, "args": arguments, "include": [*include, serve_parameters.FILE]}
+    (context / BENTOFILE).write_text(yaml.safe_dump(bentofile | made))
 
 
 def _run_build(context: Path, version: str) -> None:

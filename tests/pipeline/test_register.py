@@ -20,6 +20,7 @@ from serving.metrics import metrics
 from tests.pipeline import candidates
 from tests.pipeline.candidates import ITEMS, aliases, evaluated, model, run
 from tests.serving.asgi_client import AsgiClient
+from tests.serving.synthetic import SETTINGS
 
 Weights = Callable[[np.ndarray], np.ndarray]
 
@@ -174,7 +175,7 @@ def _of_the_service(paths: Paths, folder: Path) -> list[dict[str, Any]]:
     state.log = ImageLog(f"sqlite:///{folder}/predictions.db", "digits", metrics())
     pixels = np.load(paths.prepared / "test" / "images.npy")[:ASKED, 0]
     items = [{"pixels": image.tolist()} for image in pixels]
-    answered = AsgiClient(ImageApplication(state)).post("/predict_batch", json={"items": items})
+    answered = AsgiClient(ImageApplication(state, SETTINGS)).post("/predict_batch", json={"items": items})
     state.log.close()
     found: list[dict[str, Any]] = answered.json()["predictions"]
     assert {one["model"]["version"] for one in found} == {"1"}

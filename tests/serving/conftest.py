@@ -23,7 +23,7 @@ from serving.recommendation_application import RecommendationApplication, Recomm
 from serving.recommendation_log import RecommendationLog
 from tests.serving.asgi_client import AsgiClient
 from tests.serving.fake_recommender import FakeRecommender
-from tests.serving.synthetic import write_package
+from tests.serving.synthetic import SETTINGS, write_package
 
 ROOT = Path(__file__).parents[2]
 SERVICE = "serving.image_classification:ImageClassification"
@@ -67,7 +67,7 @@ def state(model: ImageModel, log: ImageLog) -> ImageState:
 @pytest.fixture
 def client(state: ImageState) -> AsgiClient:
     """The application without a server around it."""
-    return AsgiClient(ImageApplication(state))
+    return AsgiClient(ImageApplication(state, SETTINGS))
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def shop_state(log_url: str) -> Iterator[RecommendationState]:
 
 @pytest.fixture
 def shop(shop_state: RecommendationState) -> AsgiClient:
-    return AsgiClient(RecommendationApplication(shop_state))
+    return AsgiClient(RecommendationApplication(shop_state, SETTINGS))
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +107,7 @@ def bento_home() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def bento_tag(bento_home: Path, package: Path, version: Version) -> str:
-    return bento.build(ROOT, SERVICE, bento.store_model(package, version))
+    return bento.build(ROOT, SERVICE, bento.store_model(package, version), SETTINGS)
 
 
 @pytest.fixture(scope="session")

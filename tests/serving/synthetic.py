@@ -6,9 +6,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from pipeline.core import model_package
+from pipeline.core import model_package, serve_parameters
 
 DIGITS = tuple("0123456789")
+SETTINGS = serve_parameters.read(Path(__file__).parents[2], "digits")  # as shipped
 
 
 def write_package(

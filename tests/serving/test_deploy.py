@@ -20,7 +20,7 @@ from pipeline.core.stage import Context
 from pipeline.tasks.image_classification import deploy as hook
 from tests.serving.conftest import ROOT, SERVICE
 from tests.serving.pictures import digit, encoded
-from tests.serving.synthetic import write_package
+from tests.serving.synthetic import SETTINGS, write_package
 
 
 @pytest.fixture
@@ -39,6 +39,7 @@ def tree(tmp_path: Path) -> Paths:
 def context(tree: Paths) -> Context:
     params = SimpleNamespace(
         goals=SimpleNamespace(latency_p99_ms_max=5000.0),
+        serve=SETTINGS,
         deploy=SimpleNamespace(samples=20, tolerance=1e-5, load_seconds=0.3, connections=2),
     )
     return Context("deploy", tree, "image_classification", params, run=None)  # type: ignore[arg-type]
@@ -134,18 +135,18 @@ def test_building_twice_is_doing_nothing_and_a_wiped_store_is_noticed(
     bento_home: Path, tree: Paths, package: Path, version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = bento.store_model(package, version)
-    tag = bento.build(tree.root, SERVICE, model)
+    tag = bento.build(tree.root, SERVICE, model, SETTINGS)
     folder = bento_home / "bentos" / tag.replace(":", "/")
     with monkeypatch.context() as patch:
         patch.setattr(bento, "_run_build", lambda *_: pytest.fail("built again"))
-        assert bento.build(tree.root, SERVICE, model) == tag
+        assert bento.build(tree.root, SERVICE, model, SETTINGS) == tag
     shutil.rmtree(folder)
-    assert bento.build(tree.root, SERVICE, model) == tag
+    assert bento.build(tree.root, SERVICE, model, SETTINGS) == tag
     assert (folder / "bento.yaml").is_file()
 
 
 def test_what_a_bento_holds(bento_home: Path, tree: Paths, package: Path, version: Version) -> None:
-    tag = bento.build(tree.root, SERVICE, bento.store_model(package, version))
+    tag = bento.build(tree.root, SERVICE, bento.store_model(package, version), SETTINGS)
     folder = bento_home / "bentos" / tag.replace(":", "/")
     written = yaml.safe_load((folder / "bento.yaml").read_text())
     assert written["args"] == {"project": "digits", "model": tag.rpartition("-")[0]}
@@ -164,24 +165,24 @@ def test_changed_code_makes_another_bento(
     bento_home: Path, tree: Paths, package: Path, version: Version
 ) -> None:
     model = bento.store_model(package, version)
-    first = bento.build(tree.root, SERVICE, model)
+    first = bento.build(tree.root, SERVICE, model, SETTINGS)
     (tree.root / "serving").unlink()
     shutil.copytree(ROOT / "serving", tree.root / "serving")
     with (tree.root / "serving" / "__init__.py").open("a") as file:
         file.write("# changed\n")
-    assert bento.build(tree.root, SERVICE, model) != first
+    assert bento.build(tree.root, SERVICE, model, SETTINGS) != first
 
 
 def test_a_pattern_without_files_is_an_error(tree: Paths) -> None:
     (tree.root / "bentofile.yaml").unlink()
     (tree.root / "bentofile.yaml").write_text("include: [serving/nothing.py]\n")
     with pytest.raises(ParameterError, match="matches no file"):
-        bento.build(tree.root, SERVICE, "digits:v1-00000000")
+        bento.build(tree.root, SERVICE, "digits:v1-00000000", SETTINGS)
 
 
 def test_a_build_that_fails_shows_why(bento_home: Path, tree: Paths, package: Path, version: Version) -> None:
     with pytest.raises(ServiceError, match="nowhere"):
-        bento.build(tree.root, "serving.nowhere:Service", bento.store_model(package, version))
+        bento.build(tree.root, "serving.nowhere:Service", bento.store_model(package, version), SETTINGS)
 
 
 def test_load_is_measured(running: dict[str, Any]) -> None:

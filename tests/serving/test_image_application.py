@@ -19,7 +19,7 @@ from serving.image_model import ImageModel, load
 from serving.metrics import metrics
 from tests.serving.asgi_client import AsgiClient
 from tests.serving.pictures import digit, encoded, png_that_claims
-from tests.serving.synthetic import DIGITS, write_package
+from tests.serving.synthetic import DIGITS, SETTINGS, write_package
 
 PNG, JPEG, JSON = ({"content-type": kind} for kind in ("image/png", "image/jpeg", "application/json"))
 GOOD = digit().tolist()
@@ -255,7 +255,7 @@ def test_base64_of_a_jpeg_is_no_path(client: AsgiClient) -> None:
 
 
 def test_a_body_over_the_limit_is_refused_by_its_declared_length(client: AsgiClient) -> None:
-    headers = PNG | {"content-length": str(application.BODY_MAX + 1)}
+    headers = PNG | {"content-length": str(SETTINGS.requests.body_max + 1)}
     response = client.post("/predict", content=b"never looked at", headers=headers)
     assert "8 MiB" in refused(response, "body_too_large")
     assert response.headers["connection"] == "close"
@@ -294,7 +294,7 @@ def test_a_client_that_stops_sending_is_let_go(state: ImageState, monkeypatch: p
         "headers": [(b"content-type", b"image/png")], "http_version": "1.1", "scheme": "http",
         "server": ("test", 80), "client": ("test", 1), "root_path": "",
     }  # fmt: skip
-    asyncio.run(ImageApplication(state)(scope, receive, send))
+    asyncio.run(ImageApplication(state, SETTINGS)(scope, receive, send))
     assert sent[0]["status"] == 408
 
 
@@ -385,7 +385,7 @@ def colour(tmp_path: Path, log: ImageLog) -> AsgiClient:
     folder = write_package(tmp_path / "colour", project="signs", classes=("stop", "go"), image=(3, 12, 16))
     state = ImageState()
     state.model, state.log = load(folder, "1"), log
-    return AsgiClient(ImageApplication(state))
+    return AsgiClient(ImageApplication(state, SETTINGS))
 
 
 def test_colour_images_of_another_size(colour: AsgiClient) -> None:

@@ -20,6 +20,7 @@ from pipeline.tasks.recommendation import deploy
 from tests import synthetic_shop
 from tests.recommendation import shop_package, shop_project
 from tests.serving.conftest import ROOT
+from tests.serving.synthetic import SETTINGS
 
 CUSTOMERS = 60
 
@@ -58,7 +59,7 @@ def model_tag(bento_home: Path, package: Path) -> str:
 
 @pytest.fixture(scope="module")
 def bento_tag(model_tag: str) -> str:
-    return bento.build(ROOT, deploy.SERVICE, model_tag)
+    return bento.build(ROOT, deploy.SERVICE, model_tag, SETTINGS)
 
 
 @pytest.fixture(scope="module")

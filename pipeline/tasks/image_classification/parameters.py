@@ -16,6 +16,7 @@ from pipeline.core.parameters import (
     Share,
     Strict,
 )
+from pipeline.core.serve_parameters import Serve
 from pipeline.tasks.image_classification.recipe_parameters import Recipe
 from pipeline.tasks.image_classification.source_parameters import Source
 
@@ -302,5 +303,6 @@ class Parameters(ProjectParameters):
     train: Train
     evaluate: Evaluate
     register_: Register = Field(alias="register")
+    serve: Serve
     deploy: Deploy
     monitor: Monitor

@@ -19,6 +19,7 @@ from pipeline.core.parameters import (
     Share,
     Strict,
 )
+from pipeline.core.serve_parameters import Serve
 from pipeline.tasks.recommendation.recipe_parameters import Recipe
 from pipeline.tasks.recommendation.source_parameters import Source
 
@@ -303,6 +304,7 @@ class Parameters(ProjectParameters):
     train: Train
     evaluate: Evaluate
     register_: Register = Field(alias="register")
+    serve: Serve
     deploy: Deploy
     monitor: Monitor
 

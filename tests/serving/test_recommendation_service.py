@@ -27,7 +27,7 @@ CUSTOMERS = 60
 INSTANCE = """
 import json, sys
 from bentoml._internal.utils.args import set_arguments
-set_arguments({"project": "shop", "model": sys.argv[1]})
+set_arguments({"project": "retail", "model": sys.argv[1]})
 from serving.recommendation import Recommendation, state
 instance = Recommendation()
 heavy = ["torch", "lightning", "mlflow", "dvc", "pandas", "pyarrow", "sklearn", "onnx", "matplotlib"]

@@ -211,6 +211,8 @@ def _learning(shipped: Mapping[str, Any], items: int, train: int, side: int) -> 
             (*place, "epochs"): max(recipe["epochs"], min(epochs, EPOCHS_MAX)),
             (*place, "learning_rate"): float(f"{rate:.2g}"),
         }
+        if "stem_padding" in recipe["network"]:  # the border of these pictures may say something
+            found[(*place, "network", "stem_padding")] = recipe["network"]["stem_kernel"] // 2
         if recipe["augmentation"] and side != shipped["collect"]["image"]["height"]:
             shift = recipe["augmentation"]["max_shift"] * side / shipped["collect"]["image"]["height"]
             found[(*place, "augmentation", "max_shift")] = round(shift, 1)

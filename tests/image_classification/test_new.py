@@ -75,6 +75,7 @@ def test_a_folder_becomes_a_project_whose_data_stages_run(folder: Path) -> None:
     assert made["collect"]["sources"][0]["sha256"] == sha256_of_folder(folder / "pictures")
     assert (made["plan"]["min_items"], made["plan"]["min_items_per_class"]) == (112, 56)
     assert made["plan"]["expected"]["bytes_per_item"] == 40 * 40 * 3
+    assert made["train"]["network"]["stem_padding"] == 2  # their border is not empty as a digit's is
     assert made["plan"]["allowed_licences"] == ["CC0-1.0"] and made["prepare"]["test_share"] == 0.2
 
     paths = Paths(folder, "squares")

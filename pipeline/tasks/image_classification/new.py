@@ -211,10 +211,13 @@ def _learning(shipped: Mapping[str, Any], items: int, train: int, side: int) -> 
             (*place, "epochs"): max(recipe["epochs"], min(epochs, EPOCHS_MAX)),
             (*place, "learning_rate"): float(f"{rate:.2g}"),
         }
+        side_of_shipped = shipped["collect"]["image"]["height"]
+        if side == side_of_shipped:
+            continue  # the same network, so that it can go on from the shipped project's
         if "stem_padding" in recipe["network"]:  # the border of these pictures may say something
             found[(*place, "network", "stem_padding")] = recipe["network"]["stem_kernel"] // 2
-        if recipe["augmentation"] and side != shipped["collect"]["image"]["height"]:
-            shift = recipe["augmentation"]["max_shift"] * side / shipped["collect"]["image"]["height"]
+        if recipe["augmentation"]:
+            shift = recipe["augmentation"]["max_shift"] * side / side_of_shipped
             found[(*place, "augmentation", "max_shift")] = round(shift, 1)
     return found
 

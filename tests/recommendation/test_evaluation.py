@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from pipeline.core import model_package
 from pipeline.core.evaluation import Evaluation
+from pipeline.core.evidence_tables import intervals_of
 from pipeline.core.paths import Paths
 from pipeline.tasks.recommendation import evaluate
 from pipeline.tasks.recommendation.data import network
@@ -202,6 +203,7 @@ def test_a_slice_fails_its_floor_by_evidence_and_not_by_chance(week: Week) -> No
     rows, _ = slices.of_customers(unseen, validation, limits)
     lowest = min((row for row in rows if row["judged"]), key=lambda row: row["recall_at_20"])
     assert not slices.gate(rows, limits).passed and lowest["recall_at_20"] == pytest.approx(0.1)
+    assert list(intervals_of(lowest)) == ["recall_at_20"]  # the model card shows it with its interval
     assert lowest["slice"].startswith("store") and lowest["customers"] == bad.sum()
     few = Slices(recall_at_20_min=0.3, customers_min=10_000, leaves=3)
     rows, _ = slices.of_customers(unseen, validation, few)

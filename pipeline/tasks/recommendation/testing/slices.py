@@ -93,8 +93,8 @@ def _row(
         "customers": len(np.unique(customers[mask])),
         "questions": int(mask.sum()),
         "recall_at_20": mean,
+        "interval": [max(mean - Z95 * error, 0.0), min(mean + Z95 * error, 1.0)],  # of the figure before it
         "error": error,
-        "interval": [max(mean - Z95 * error, 0.0), min(mean + Z95 * error, 1.0)],
         baselines.TIFU_KNN: float(baseline[mask].mean()),
     }
 

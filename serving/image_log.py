@@ -1,9 +1,8 @@
 """The prediction log of an image service: what an answer's row holds, and feedback on its label."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy
@@ -15,8 +14,7 @@ from serving.http_errors import HttpError
 from serving.prediction_log import PredictionLog
 
 
-@dataclass(frozen=True)
-class ImagePrediction:
+class ImagePrediction(NamedTuple):
     """image: uint8 (C, H, W), described in the log but not kept; probabilities: float32 (K,)."""
 
     id: str

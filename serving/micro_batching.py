@@ -17,7 +17,7 @@ A = TypeVar("A")
 
 
 class MicroBatcher(Generic[K, Q, A]):
-    """Used from one event loop.
+    """Used from one event loop at a time.
 
     answer: given a key and questions, returns as many answers in the same order; called in a thread. Where it
     raises it must have done nothing yet: it is asked again for each question alone, so that a question
@@ -26,11 +26,7 @@ class MicroBatcher(Generic[K, Q, A]):
     """
 
     def __init__(
-        self,
-        answer: Callable[[K, Sequence[Q]], Sequence[A]],
-        *,
-        most: int,
-        lanes: int,
+        self, answer: Callable[[K, Sequence[Q]], Sequence[A]], *, most: int, lanes: int
     ) -> None:
         self._answer, self._most, self._free = answer, most, lanes
         self._threads = ThreadPoolExecutor(lanes, "together")

@@ -3,15 +3,14 @@
     python -m benchmarks.serve digits [--json FILE] [--seconds 5] [--turns 3]
 
 The contenders are in benchmarks/serving/: this project's Bento, as `deploy` builds it, with validation,
-prediction log and metrics; stock BentoML; FastAPI with orjson and ONNX Runtime and nothing else; LitServe. They are
-started one at a time, with one worker each, and asked by `connections` clients; all take turns, so that a noise of the
-machine meets all of them. Figures are medians over the turns. The client is `wrk` where it is installed (Debian:
-apt-get install wrk), else a Python one that takes more of the processor from the service.
+prediction log and metrics; stock BentoML; FastAPI with orjson and ONNX Runtime and nothing else; LitServe.
+They are started one at a time, with one worker each, and take turns, so that what else the machine does
+meets all of them; figures are medians over the turns. The client is `wrk` where it is installed (Debian:
+apt-get install wrk), else a Python one, which takes more of the processor from the service.
 LitServe and FastAPI are no dependencies of the project: pip install -c constraints.txt '.[bench]'
 """
 
 import argparse
-import base64
 import importlib.util
 import io
 import json
@@ -39,9 +38,9 @@ from pipeline.core import model_package, quiet, serve_parameters
 from pipeline.core.errors import FullcycleError, ServiceError
 from pipeline.core.load_test import load_test, post_request
 from pipeline.core.paths import Paths
-from pipeline.core.prediction_log import URL_VARIABLE
+from pipeline.core.prediction_log_url import URL_VARIABLE
 from pipeline.core.registry import Version
-from pipeline.core.service_process import HOST, MARK, free_port, serving
+from pipeline.core.service_process import HOST, free_port, serving
 
 CONNECTIONS = 16
 PICTURES = 64  # different ones that the clients go through; also the length of a batch
@@ -80,12 +79,16 @@ CONTENDERS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("project", help="an image project of params.yaml, trained (models/P)")
-    parser.add_argument("--root", type=Path, default=Path.cwd(), help="where its data/ and models/ lie (here)")
+    parser.add_argument(
+        "--root", type=Path, default=Path.cwd(), help="where its data/ and models/ lie (here)"
+    )
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME")
     parser.add_argument("--loads", nargs="+", choices=("pixels", "png", "batch"), default=["pixels"])
     parser.add_argument("--seconds", type=float, default=5.0, help="of each load (5)")
     parser.add_argument("--turns", type=int, default=3, help="how often each contender is started (3)")
-    parser.add_argument("--connections", type=int, default=CONNECTIONS, help=f"clients at once ({CONNECTIONS})")
+    parser.add_argument(
+        "--connections", type=int, default=CONNECTIONS, help=f"clients at once ({CONNECTIONS})"
+    )
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     quiet.silence()
@@ -180,7 +183,9 @@ def png(picture: np.ndarray) -> bytes:
 
 def label(url: str, request: bytes) -> str:
     headers = {"content-type": "application/json"}
-    answer = httpx.post(f"{url}/predict", content=request.partition(b"\r\n\r\n")[2], headers=headers, trust_env=False)
+    answer = httpx.post(
+        f"{url}/predict", content=request.partition(b"\r\n\r\n")[2], headers=headers, trust_env=False
+    )
     return str(answer.json()["label"])
 
 
@@ -199,16 +204,25 @@ def started(contender: Contender, bento_tag: str, package: Path, scratch: Path) 
     environment = os.environ | {"BENCHMARK_PACKAGE": str(package)}
     with (scratch / "contender.log").open("w+b") as log_file:
         process = subprocess.Popen(
-            [sys.executable, *command], env=environment, stdout=log_file, stderr=log_file, start_new_session=True
+            [sys.executable, *command],
+            env=environment,
+            stdout=log_file,
+            stderr=log_file,
+            start_new_session=True,
         )
         try:
             url = f"http://{HOST}:{port}"
             if not ready(url, process):
                 log_file.seek(0)
-                raise ServiceError(f"{' '.join(command)} does not answer:\n{log_file.read().decode()[-2000:]}")
+                raise ServiceError(
+                    f"{' '.join(command)} does not answer:\n{log_file.read().decode()[-2000:]}"
+                )
             yield url
         finally:
-            family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
+            family = [
+                process.pid,
+                *(child.pid for child in psutil.Process(process.pid).children(recursive=True)),
+            ]
             process.terminate()
             left = [psutil.Process(pid) for pid in family if psutil.pid_exists(pid)]
             for one in psutil.wait_procs(left, 10)[1]:
@@ -286,7 +300,9 @@ def show(figures: dict[str, Any]) -> None:
                 f"{row['latency_p99_ms']:8.2f} {row.get('latency_max_ms', float('nan')):8.1f} {row['errors']:7d}"
             )
         print()
-    print(f"{'':18} {'ready s':>11} {'resident MiB':>13} {'shared out':>11} {'largest':>8} {'processes':>10}  torch")
+    print(
+        f"{'':18} {'ready s':>11} {'resident MiB':>13} {'shared out':>11} {'largest':>8} {'processes':>10}  torch"
+    )
     for name, found in figures["contenders"].items():
         print(
             f"{name:18} {found['ready_seconds']:11.2f} {found['resident_mib']:13.0f} "

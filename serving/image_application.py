@@ -28,11 +28,10 @@ from serving.micro_batching import MicroBatcher
 from serving.prediction_log import new_ids
 from serving.request_body import Part
 
-
 # A picture up to here takes less time than to have a thread look at it; it is decoded on the event loop.
 BYTES_AT_ONCE = 1 << 16  # of a body
 PIXELS_AT_ONCE = 1 << 14  # of a picture that must be decoded
-LANES = int(os.environ.get("LANES","1"))
+LANES = int(os.environ.get("LANES", "1"))
 
 
 class ImageState:
@@ -97,7 +96,9 @@ class ImageApplication(Application):
         ids = new_ids(now, len(images))
         labels = [classes[best] for best in probabilities.argmax(axis=1).tolist()]
         rows = zip(ids, probabilities, images, strict=True)
-        self.state.log.add(*(ImagePrediction(id_, now, version, classes, row, image) for id_, row, image in rows))
+        self.state.log.add(
+            *(ImagePrediction(id_, now, version, classes, row, image) for id_, row, image in rows)
+        )
         for label, count in Counter(labels).items():
             image_metrics().predictions.labels(version, label).inc(count)
         name = {"name": model.name, "version": version}

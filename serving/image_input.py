@@ -38,8 +38,8 @@ class Decoder:
 
     image: (channels, height, width) of the model. Counts pixels, so that a batch of small files
     cannot unfold into hours of decoding.
-    pixels_at_once: of one picture; a larger one is not decoded but raises TakesLong. booleans: whether true or
-    false may be among the values of `pixels`: each is then looked at, because Python takes true for 1.
+    pixels_at_once: of one picture; a larger one is not decoded but raises TakesLong. booleans: whether true
+    or false may be among the values of `pixels`: each is then looked at, because Python takes true for 1.
     """
 
     def __init__(

@@ -18,8 +18,8 @@ RUN_BATCH = 16  # images run at once; more are not faster, and long batches take
 
 @dataclass(frozen=True, eq=False)
 class ImageModel:
-    """name, version: as in the registry; sha256: of the network; image: (channels, height, width); threads: of
-    which each runs a part of a long batch."""
+    """name, version: as in the registry; sha256: of the network; image: (channels, height, width);
+    threads: of which each runs a part of a long batch."""
 
     name: str
     version: str

@@ -25,9 +25,7 @@ class MicroBatcher(Generic[K, Q, A]):
     most: questions of one batch. lanes: batches answered at once, each in a thread.
     """
 
-    def __init__(
-        self, answer: Callable[[K, Sequence[Q]], Sequence[A]], *, most: int, lanes: int
-    ) -> None:
+    def __init__(self, answer: Callable[[K, Sequence[Q]], Sequence[A]], *, most: int, lanes: int) -> None:
         self._answer, self._most, self._free = answer, most, lanes
         self._threads = ThreadPoolExecutor(lanes, "together")
         self._waiting: dict[K, deque[tuple[Q, asyncio.Future[A]]]] = {}

@@ -1,6 +1,6 @@
 """The network behind LitServe as its documentation has it.
 
-    python -m benchmarks.serving.litserve_api PACKAGE PORT
+python -m benchmarks.serving.litserve_api PACKAGE PORT
 """
 
 import sys

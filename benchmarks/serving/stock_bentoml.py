@@ -1,6 +1,6 @@
 """The network behind BentoML as its documentation has it: an API method with a NumPy input.
 
-    bentoml serve benchmarks.serving.stock_bentoml:Stock        (BENCHMARK_PACKAGE names the package)
+bentoml serve benchmarks.serving.stock_bentoml:Stock        (BENCHMARK_PACKAGE names the package)
 """
 
 import os

@@ -18,7 +18,7 @@ from pipeline.core.errors import ModelError
 from pipeline.core.gates import Gate
 from pipeline.core.load_test import load_test
 from pipeline.core.paths import Paths
-from pipeline.core.prediction_log import URL_VARIABLE
+from pipeline.core.prediction_log_url import URL_VARIABLE
 from pipeline.core.service_process import serving
 from pipeline.core.stage import Context, Evidence, main
 

@@ -30,7 +30,7 @@ from starlette.types import Receive, Scope, Send
 from pipeline.core.serve_parameters import Serve
 from serving import request_body
 from serving.http_errors import HttpError
-from serving.metrics import metrics
+from serving.metrics import answers, metrics
 
 logger = logging.getLogger(__name__)
 
@@ -96,10 +96,14 @@ class Application:
         self._guards: tuple[Guard, ...] = ()
         self.predicting = ThreadPoolExecutor(PREDICTION_THREADS, "predict")
         self.storing = ThreadPoolExecutor(STORING_THREADS, "store")
+        endpoints = [
+            *self.endpoints(),
+            Endpoint("/model", self._model, "GET", "predict"),
+            Endpoint("/docs.json", self._document, "GET", None),
+        ]
+        self._direct = {(one.method, one.path): one for one in endpoints if "{" not in one.path}
         routes: Sequence[BaseRoute] = [
-            *map(self._route, self.endpoints()),
-            self._route(Endpoint("/model", self._model, "GET", "predict")),
-            self._route(Endpoint("/docs.json", self._document, "GET", None)),
+            *map(self._route, endpoints),
             Route("/", partial(_page, f"{self.page}/index.html")),
             Route("/docs", partial(_page, "docs.html")),
             Mount("/page", StaticFiles(directory=PAGES)),
@@ -120,7 +124,13 @@ class Application:
         raise NotImplementedError
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.starlette(scope, receive, send)
+        endpoint = self._direct.get((scope.get("method"), scope.get("path")))
+        if endpoint is None:
+            await self.starlette(scope, receive, send)
+            return
+        # Past Starlette's layers, which would take longer than all else that is done here.
+        response = await self._timed(endpoint, Request(scope, receive, send))
+        await response(scope, receive, send)
 
     async def json_body(self, request: Request) -> bytes:
         """The body of a request that must be JSON; not yet parsed."""
@@ -133,17 +143,15 @@ class Application:
         return await request_body.read(request, self.settings.requests.body_max)
 
     def _route(self, endpoint: Endpoint) -> Route:
-        path = endpoint.path
+        return Route(endpoint.path, partial(self._timed, endpoint), methods=[endpoint.method])
 
-        async def timed(request: Request) -> Response:
-            start = time.perf_counter()
-            response = await self._answer(endpoint, request)
-            counters = metrics()
-            counters.requests.labels(path, response.status_code).inc()
-            counters.seconds.labels(path).observe(time.perf_counter() - start)
-            return response
-
-        return Route(path, timed, methods=[endpoint.method])
+    async def _timed(self, endpoint: Endpoint, request: Request) -> Response:
+        start = time.perf_counter()
+        response = await self._answer(endpoint, request)
+        count, seconds = answers(endpoint.path, response.status_code)
+        count.inc()
+        seconds.observe(time.perf_counter() - start)
+        return response
 
     async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
         try:

@@ -8,11 +8,12 @@ a Bento, which holds its own. Arguments: project, and model, a tag of the Bento 
 
 import gc
 import json
+import logging
 import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core import quiet
 
@@ -22,11 +23,14 @@ import bentoml  # noqa: E402
 from bentoml._internal.utils.analytics import usage_stats  # noqa: E402
 from pydantic import BaseModel, ConfigDict  # noqa: E402
 
-from pipeline.core import prediction_log as tables  # noqa: E402
-from pipeline.core import serve_parameters  # noqa: E402
+from pipeline.core import prediction_log_url, serve_parameters  # noqa: E402
 from pipeline.core.paths import Paths  # noqa: E402
 from serving.direct_service import DirectService  # noqa: E402
-from serving.prediction_log import PredictionLog  # noqa: E402
+from serving.log_lines import LogLines  # noqa: E402
+
+if TYPE_CHECKING:
+    from serving.application import Application
+    from serving.prediction_log import PredictionLog
 
 usage_stats.do_not_track.cache_clear()  # the `bentoml` command has asked before this module is there
 
@@ -43,7 +47,6 @@ project = arguments.project
 paths = Paths(root=Path.cwd(), project=project)
 settings = serve_parameters.read(Path(__file__).parents[1], project)
 
-asgi_app = bentoml.asgi_app
 # A partial, not a function: BentoML finds the service again in the module that calls `bentoml.service`.
 service = partial(
     bentoml.service,
@@ -82,10 +85,19 @@ class StoredModel:
 
 
 class TaskService:
-    """What a task's service inherits. Its start sets `log`, which is closed when it stops."""
+    """What a task's service inherits. Its start sets `log`, which is closed when it stops.
+
+    What answers is imported by `application` and `__init__`, in the workers: the process that starts them
+    loads this class, too, and the service is ready the sooner for what that one does not import.
+    """
 
     model = bentoml.models.BentoModel(model_tag())
-    log: PredictionLog[Any]
+    log: "PredictionLog[Any]"
+
+    @staticmethod
+    def application() -> "Application":
+        """The one application of this process."""
+        raise NotImplementedError
 
     @bentoml.on_deployment
     @staticmethod
@@ -93,11 +105,11 @@ class TaskService:
         """Runs before the workers start, where the command was given: a worker of a Bento works
         in the Bento's own folder, which is no place for a log."""
         here = Paths(root=Path.cwd(), project=project)
-        os.environ.setdefault(tables.URL_VARIABLE, tables.url(here))
+        os.environ.setdefault(prediction_log_url.URL_VARIABLE, prediction_log_url.url(here))
 
     @staticmethod
     def log_url() -> str:
-        return tables.url(paths)
+        return prediction_log_url.url(paths)
 
     def stored_model(self, service: Any) -> StoredModel:
         """service: what the decorator `bentoml.service` made of the task's class."""
@@ -107,12 +119,14 @@ class TaskService:
         version, sha256 = (str(stored.info.metadata[key]) for key in ("version", "sha256"))
         return StoredModel(Path(stored.path), version, sha256)
 
-    @staticmethod
-    def started() -> None:
-        """What lives as long as the service need not be looked through by each garbage collection."""
+    def started(self) -> None:
+        self.lines = LogLines()
+        logging.getLogger("uvicorn.access").propagate = False  # uvicorn then makes no lines to be thrown away
+        # What lives as long as the service need not be looked through by each garbage collection.
         gc.collect()
         gc.freeze()
 
     @bentoml.on_shutdown
     def close(self) -> None:
         self.log.close()
+        self.lines.close()

@@ -1,6 +1,6 @@
 """A BentoML service whose mounted application is reached without BentoML's middleware.
 
-BentoML wraps a mounted application in its metrics, tracing, time-out and context layers. They cost
+BentoML would wrap the application in its metrics, tracing, time-out and context layers. They cost
 as much as a small network's whole answer, keep a timer of 60 seconds for each request, and make a
 new set of time series for every address that somebody tries. Our application has its own counters
 and limits, so only BentoML's own paths go through them.
@@ -15,11 +15,11 @@ BENTOML_PATHS = frozenset({"/livez", "/healthz", "/readyz", "/metrics", "/schema
 
 
 class DirectService(Service[Any]):
-    """For a service with one application mounted at "/"; passed as `service_class`."""
+    """For a TaskService, whose application is at "/"; passed as `service_class`."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         around: ASGIApp = super().to_asgi(is_main)
-        inside: ASGIApp = self.mount_apps[0][0]
+        inside: ASGIApp = self.inner.application()
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             direct = scope["type"] == "http" and scope["path"] not in BENTOML_PATHS

@@ -1,5 +1,7 @@
 """The HTTP side of an image service: pictures in, classes out."""
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -18,12 +20,18 @@ from serving.application import (
     unsupported,
 )
 from serving.http_errors import HttpError
-from serving.image_input import FORMATS, Decoder, refuse_url
+from serving.image_input import FORMATS, Decoder, TakesLong, refuse_url
 from serving.image_log import ImageLog, ImagePrediction
 from serving.image_metrics import image_metrics
-from serving.image_model import ImageModel
-from serving.prediction_log import new_id
+from serving.image_model import RUN_BATCH, ImageModel
+from serving.micro_batching import MicroBatcher
+from serving.prediction_log import new_ids
 from serving.request_body import Part
+
+# A picture up to here takes less time than to have a thread look at it; it is decoded on the event loop.
+BYTES_AT_ONCE = 1 << 16  # of a body
+PIXELS_AT_ONCE = 1 << 14  # of a picture that must be decoded
+LANES = int(os.environ.get("LANES", "1"))
 
 
 class ImageState:
@@ -36,6 +44,7 @@ class ImageApplication(Application):
 
     def __init__(self, state: ImageState, settings: Serve) -> None:
         self.state = state
+        self.together = MicroBatcher(self._predict, most=RUN_BATCH, lanes=LANES)
         super().__init__(state, settings)
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -58,19 +67,16 @@ class ImageApplication(Application):
         body = await self.body(request)
         media_type = request_body.media_type(request)
         form = await request_body.multipart(request, body) if media_type == "multipart/form-data" else None
-        return await run(self.predicting, self._predict, model, body, media_type, form)
+        try:
+            if len(body) > BYTES_AT_ONCE:
+                raise TakesLong
+            image = _image(model, body, media_type, form, PIXELS_AT_ONCE)
+        except TakesLong:
+            image = await run(self.predicting, _image, model, body, media_type, form, None)
+        return await self.together.ask(model, image)
 
-    def _predict(self, model: ImageModel, body: bytes, media_type: str, form: Any) -> Response:
-        decoder = Decoder(model.image)
-        if form is not None:
-            image = _from_form(decoder, form)
-        elif media_type in FORMATS:
-            image = decoder.picture(body, media_type)
-        elif media_type == "application/json":
-            image = _from_json(decoder, body)
-        else:
-            raise unsupported(media_type, [*FORMATS, "multipart/form-data", "application/json"])
-        return json_response(self._answers(model, image[np.newaxis])[0])
+    def _predict(self, model: ImageModel, images: Sequence[np.ndarray]) -> list[Response]:
+        return list(map(json_response, self._answers(model, np.stack(images))))
 
     async def predict_batch(self, request: Request) -> Response:
         model = self.state.model
@@ -80,24 +86,31 @@ class ImageApplication(Application):
     def _predict_batch(self, model: ImageModel, body: bytes) -> Response:
         given = request_body.json_object(body)
         request_body.check_fields(given, ["items"])
-        images = Decoder(model.image).batch(given["items"])
+        booleans = request_body.may_hold_booleans(body)
+        images = Decoder(model.image, booleans=booleans).batch(given["items"])
         return json_response({"predictions": self._answers(model, images)})
 
     def _answers(self, model: ImageModel, images: np.ndarray) -> list[dict[str, Any]]:
         probabilities = model.probabilities(images)
-        now = datetime.now(UTC)
-        name = {"name": model.name, "version": model.version}
-        answers = []
-        for image, row, best in zip(images, probabilities, probabilities.argmax(axis=1), strict=True):
-            prediction = ImagePrediction(new_id(now), now, model.version, model.classes, row, image)
-            self.state.log.add(prediction)
-            label = model.classes[best]
-            image_metrics().predictions.labels(model.version, label).inc()
-            shares = dict(zip(model.classes, row.tolist(), strict=True))
-            answers.append(
-                {"prediction_id": prediction.id, "label": label, "probabilities": shares, "model": name}
-            )
-        return answers
+        now, version, classes = datetime.now(UTC), model.version, model.classes
+        ids = new_ids(now, len(images))
+        labels = [classes[best] for best in probabilities.argmax(axis=1).tolist()]
+        rows = zip(ids, probabilities, images, strict=True)
+        self.state.log.add(
+            *(ImagePrediction(id_, now, version, classes, row, image) for id_, row, image in rows)
+        )
+        for label, count in Counter(labels).items():
+            image_metrics().predictions.labels(version, label).inc(count)
+        name = {"name": model.name, "version": version}
+        return [
+            {
+                "prediction_id": id_,
+                "label": label,
+                "probabilities": dict(zip(classes, row, strict=True)),
+                "model": name,
+            }
+            for id_, label, row in zip(ids, labels, probabilities.tolist(), strict=True)
+        ]
 
     async def feedback(self, request: Request) -> Response:
         given = request_body.json_object(await self.json_body(request))
@@ -112,6 +125,21 @@ class ImageApplication(Application):
         if new:
             image_metrics().feedback.labels(str(predicted == label).lower()).inc()
         return json_response({"prediction_id": prediction_id, "label": label, "agrees": predicted == label})
+
+
+def _image(
+    model: ImageModel, body: bytes, media_type: str, form: Any, pixels_at_once: int | None
+) -> np.ndarray:
+    """uint8 (C, H, W) that the network takes. HttpError; TakesLong as Decoder says."""
+    booleans = request_body.may_hold_booleans(body)
+    decoder = Decoder(model.image, pixels_at_once=pixels_at_once, booleans=booleans)
+    if form is not None:
+        return _from_form(decoder, form)
+    if media_type in FORMATS:
+        return decoder.picture(body, media_type)
+    if media_type == "application/json":
+        return _from_json(decoder, body)
+    raise unsupported(media_type, [*FORMATS, "multipart/form-data", "application/json"])
 
 
 def _from_form(decoder: Decoder, form: dict[str, Part | str]) -> np.ndarray:

@@ -1,20 +1,30 @@
 """The BentoML service of every project whose task is image classification."""
 
-from serving.bento_service import TaskService, asgi_app, project, service, settings
-from serving.image_application import ImageApplication, ImageState
+from functools import cache
+from typing import TYPE_CHECKING
 
-state = ImageState()
+from serving.bento_service import TaskService, project, service, settings
+
+if TYPE_CHECKING:
+    from serving.image_application import ImageApplication
 
 
-@asgi_app(ImageApplication(state, settings))
 @service
 class ImageClassification(TaskService):
+    @staticmethod
+    @cache
+    def application() -> "ImageApplication":
+        from serving.image_application import ImageApplication, ImageState
+
+        return ImageApplication(ImageState(), settings)
+
     def __init__(self) -> None:
         from serving import image_model
         from serving.image_log import ImageLog
         from serving.metrics import metrics
 
         stored = self.stored_model(ImageClassification)
+        state = self.application().state
         state.model = image_model.load(stored.folder, stored.version, stored.sha256)
         self.log = state.log = ImageLog(self.log_url(), project, metrics())
         self.started()

@@ -29,16 +29,25 @@ SIGNATURES = {
 }
 
 
+class TakesLong(Exception):
+    """A picture so large that decoding it would hold up the requests beside it."""
+
+
 class Decoder:
     """Turns pictures and lists of pixels into the input of one model, for one request.
 
     image: (channels, height, width) of the model. Counts pixels, so that a batch of small files
     cannot unfold into hours of decoding.
+    pixels_at_once: of one picture; a larger one is not decoded but raises TakesLong. booleans: whether true
+    or false may be among the values of `pixels`: each is then looked at, because Python takes true for 1.
     """
 
-    def __init__(self, image: tuple[int, int, int]) -> None:
+    def __init__(
+        self, image: tuple[int, int, int], *, pixels_at_once: int | None = None, booleans: bool = True
+    ) -> None:
         self.channels, self.height, self.width = image
         self.budget = BATCH_PIXELS_MAX
+        self.pixels_at_once, self.booleans = pixels_at_once, booleans
 
     def picture(self, data: bytes, media_type: str = "") -> np.ndarray:
         """uint8 (C, H, W) of a PNG or JPEG file. media_type: what the client says it is, if it does."""
@@ -55,7 +64,7 @@ class Decoder:
             with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
                 self._count(image.width, image.height)
                 return pixels.from_image(image, self.height, self.width, self.channels)
-        except HttpError:
+        except (HttpError, TakesLong):
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise self._too_many() from None
@@ -68,6 +77,8 @@ class Decoder:
         self.budget -= width * height
         if width * height > PIXELS_MAX or self.budget < 0:
             raise self._too_many()
+        if self.pixels_at_once is not None and width * height > self.pixels_at_once:
+            raise TakesLong
 
     @staticmethod
     def _too_many() -> HttpError:
@@ -89,16 +100,16 @@ class Decoder:
         """uint8 (C, H, W) of nested lists of integers, exactly as the network takes them."""
         refuse_url(given)
         rows = self._lists(given, self.height, "rows")
-        rows = [self._lists(row, self.width, "pixels in a row") for row in rows]
-        values = list(chain.from_iterable(rows))
+        if not _all_lists_of(self.width, rows):
+            rows = [self._lists(row, self.width, "pixels in a row") for row in rows]
         if self.channels == 3:
-            values = list(chain.from_iterable(self._lists(v, 3, "values in a pixel") for v in values))
+            rows = [self._lists(value, 3, "values in a pixel") for value in chain.from_iterable(rows)]
         try:
-            if set(map(type, values)) != {int}:  # bytes() would take true and false
+            if self.booleans and not set(map(type, chain.from_iterable(rows))) <= {int}:
                 raise ValueError
-            flat = np.frombuffer(bytes(values), dtype=np.uint8)
-        except ValueError:
-            raise self._wrong_value(values) from None
+            flat = np.frombuffer(b"".join(map(bytearray, rows)), dtype=np.uint8)
+        except (TypeError, ValueError):
+            raise self._wrong_value(list(chain.from_iterable(rows))) from None
         if self.channels == 1:
             return flat.reshape(1, self.height, self.width)
         return np.ascontiguousarray(flat.reshape(self.height, self.width, 3).transpose(2, 0, 1))
@@ -149,6 +160,10 @@ class Decoder:
             return self.base64_picture(item["image_base64"])
         check_fields(item, ["pixels"], ["image_base64"])
         return self.pixels(item["pixels"])
+
+
+def _all_lists_of(length: int, values: list[Any]) -> bool:
+    return set(map(type, values)) == {list} and set(map(len, values)) == {length}
 
 
 def refuse_url(value: Any) -> None:

@@ -1,9 +1,8 @@
 """The prediction log of an image service: what an answer's row holds, and feedback on its label."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy
@@ -14,9 +13,10 @@ from pipeline.tasks.image_classification.data import pixels
 from serving.http_errors import HttpError
 from serving.prediction_log import PredictionLog
 
+DESCRIBED_BYTES = 1 << 15  # of pixels, described at once
 
-@dataclass(frozen=True)
-class ImagePrediction:
+
+class ImagePrediction(NamedTuple):
     """image: uint8 (C, H, W), described in the log but not kept; probabilities: float32 (K,)."""
 
     id: str
@@ -45,6 +45,14 @@ class ImagePrediction:
         }
 
 
+def _parts(predictions: list[ImagePrediction]) -> Iterator[list[ImagePrediction]]:
+    """So few that what is counted about their pixels stays in the processor's cache, and that the threads
+    which answer requests get their turn in between."""
+    count = max(1, DESCRIBED_BYTES // predictions[0].nbytes)
+    for start in range(0, len(predictions), count):
+        yield predictions[start : start + count]
+
+
 class ImageLog(PredictionLog[ImagePrediction]):
     table = tables.predictions
 
@@ -53,7 +61,7 @@ class ImageLog(PredictionLog[ImagePrediction]):
         for prediction in batch:
             by_shape.setdefault(prediction.image.shape, []).append(prediction)
         rows = []
-        for group in by_shape.values():
+        for group in (part for of_shape in by_shape.values() for part in _parts(of_shape)):
             described = pixels.properties(np.stack([p.image for p in group]))
             columns = {name: values.tolist() for name, values in described.items()}
             for i, prediction in enumerate(group):

@@ -69,16 +69,20 @@ class PredictionLog(Generic[P]):
         """Rows of `table`; called in the writing thread, so they may cost something."""
         raise NotImplementedError
 
-    def add(self, prediction: P) -> bool:
-        """Queues a prediction; False, and counted, where the queue is full. Never waits for the disk."""
+    def add(self, *predictions: P) -> bool:
+        """Queues predictions; False, and counted, where the queue is full. Never waits for the disk."""
         fewest, most = QUEUE_ROWS
+        added = 0
         with self.changed:
-            if len(self.pending) >= min(most, max(fewest, QUEUE_BYTES // prediction.nbytes)):
-                self.metrics.log_dropped.inc()
-                return False
-            self.waiting.append(prediction)
-            self.pending.add(prediction.id)
-        return True
+            for prediction in predictions:
+                if len(self.pending) >= min(most, max(fewest, QUEUE_BYTES // prediction.nbytes)):
+                    break
+                self.waiting.append(prediction)
+                self.pending.add(prediction.id)
+                added += 1
+        if added < len(predictions):
+            self.metrics.log_dropped.inc(len(predictions) - added)
+        return added == len(predictions)
 
     def store(self, work: Callable[[], T]) -> T:
         """What `work` returns, which reads and writes by `durable`. HttpError: its own, log_unavailable."""
@@ -177,9 +181,14 @@ class PredictionLog(Generic[P]):
             self.tables_exist = True
 
 
+def new_ids(now: datetime, count: int) -> list[str]:
+    """Of 32 hex digits: 12 of the time in milliseconds, so that an index grows at its end, then chance."""
+    time, chance = f"{int(now.timestamp() * 1000):012x}", secrets.token_hex(10 * count)
+    return [time + chance[i : i + 20] for i in range(0, 20 * count, 20)]
+
+
 def new_id(now: datetime) -> str:
-    """32 hex digits: 12 of the time in milliseconds, so that an index grows at its end, then chance."""
-    return f"{int(now.timestamp() * 1000):012x}{secrets.token_hex(10)}"
+    return new_ids(now, 1)[0]
 
 
 def _unavailable() -> HttpError:

@@ -1,14 +1,23 @@
 """The BentoML service of every project whose task is recommendation."""
 
-from serving.bento_service import TaskService, asgi_app, project, service, settings
-from serving.recommendation_application import RecommendationApplication, RecommendationState
+from functools import cache
+from typing import TYPE_CHECKING
 
-state = RecommendationState()
+from serving.bento_service import TaskService, project, service, settings
+
+if TYPE_CHECKING:
+    from serving.recommendation_application import RecommendationApplication
 
 
-@asgi_app(RecommendationApplication(state, settings))
 @service
 class Recommendation(TaskService):
+    @staticmethod
+    @cache
+    def application() -> "RecommendationApplication":
+        from serving.recommendation_application import RecommendationApplication, RecommendationState
+
+        return RecommendationApplication(RecommendationState(), settings)
+
     def __init__(self) -> None:
         from pipeline.core import model_package
         from pipeline.tasks.recommendation.data.recommender import Recommender
@@ -22,5 +31,6 @@ class Recommendation(TaskService):
         self.log = log = RecommendationLog(self.log_url(), project, metrics())
         for events in log.stored_events():
             model.add_events(events)
+        state = self.application().state
         state.model, state.log = model, log
         self.started()

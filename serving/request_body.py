@@ -65,6 +65,11 @@ def json_object(body: bytes) -> dict[str, Any]:
     return value
 
 
+def may_hold_booleans(body: bytes) -> bool:
+    """Of JSON text; text that holds neither word has none."""
+    return b"true" in body or b"false" in body
+
+
 def _has_number_that_is_not_finite(body: bytes) -> bool:
     """Whether the body is what Python takes for JSON, apart from standard JSON's limits on numbers."""
     found = False

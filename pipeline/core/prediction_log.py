@@ -11,7 +11,6 @@ recommendations  lists of products that were shown, to whom, with their scores
 events           what customers did, as told by a shop or as feedback on a recommendation
 """
 
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,9 +35,6 @@ from sqlalchemy import (
     select,
 )
 
-from pipeline.core.paths import Paths
-
-URL_VARIABLE = "FULLCYCLE_PREDICTION_LOG"
 BUSY_MILLISECONDS = 5000  # how long SQLite waits for another writer
 ROWS_AT_ONCE = 10_000  # events held in memory while they are read
 
@@ -98,11 +94,6 @@ events = Table(
     Index("events_by_time", "project", "at"),
     Index("events_by_prediction", "prediction_id"),
 )
-
-
-def url(paths: Paths) -> str:
-    """SQLAlchemy URL of the log of a project."""
-    return os.environ.get(URL_VARIABLE) or f"sqlite:///{paths.prediction_log}"
 
 
 def sqlite_file(log_url: str) -> Path | None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.core import prediction_log as tables
+from pipeline.core import prediction_log_url
 from pipeline.core.paths import Paths
 from pipeline.core.prediction_log import read_events, read_predictions, read_recommendations
 from pipeline.tasks.image_classification.data import pixels
@@ -239,10 +240,10 @@ def test_recommendations_and_events_by_time(log_url: str) -> None:
 
 
 def test_where_the_log_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(tables.URL_VARIABLE, raising=False)
-    assert tables.url(Paths(tmp_path, "digits")) == f"sqlite:///{tmp_path}/predictions/digits.db"
-    monkeypatch.setenv(tables.URL_VARIABLE, "postgresql://db/log")
-    assert tables.url(Paths(tmp_path, "digits")) == "postgresql://db/log"
+    monkeypatch.delenv(prediction_log_url.URL_VARIABLE, raising=False)
+    assert prediction_log_url.url(Paths(tmp_path, "digits")) == f"sqlite:///{tmp_path}/predictions/digits.db"
+    monkeypatch.setenv(prediction_log_url.URL_VARIABLE, "postgresql://db/log")
+    assert prediction_log_url.url(Paths(tmp_path, "digits")) == "postgresql://db/log"
 
 
 def test_ids_grow_with_time_and_do_not_repeat() -> None:

@@ -28,11 +28,12 @@ INSTANCE = """
 import json, sys
 from bentoml._internal.utils.args import set_arguments
 set_arguments({"project": "retail", "model": sys.argv[1]})
-from serving.recommendation import Recommendation, state
+from serving.recommendation import Recommendation
 instance = Recommendation()
+model = instance.application().state.model
 heavy = ["torch", "lightning", "mlflow", "dvc", "pandas", "pyarrow", "sklearn", "onnx", "matplotlib"]
 heavy = [name for name in heavy if name in sys.modules]
-print(json.dumps({"model": [state.model.name, state.model.version], "heavy": heavy}))
+print(json.dumps({"model": [model.name, model.version], "heavy": heavy}))
 instance.close()
 """
 

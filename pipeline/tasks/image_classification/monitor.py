@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core import drift, pictures, prediction_log
+from pipeline.core import drift, pictures, prediction_log, prediction_log_url
 from pipeline.core.deployed_network import DeployedNetwork
 from pipeline.core.evaluation import Evaluation
 from pipeline.core.gates import Gate
@@ -116,7 +116,7 @@ def _replay_degraded(
 
 def _production(paths: Paths, reference: drift.Properties, limits: Monitor) -> dict[str, Any]:
     """The latest window of the prediction log, judged against the reference."""
-    log = prediction_log.url(paths)
+    log = prediction_log_url.url(paths)
     rows = prediction_log.read_predictions(log, project=paths.project, last=limits.window)
     if len(rows) < limits.window:
         state = f"{len(rows)} answers so far, {limits.window} are judged together"

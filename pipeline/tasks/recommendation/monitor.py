@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core import drift, model_package, pictures, prediction_log
+from pipeline.core import drift, model_package, pictures, prediction_log, prediction_log_url
 from pipeline.core.evaluation import Evaluation
 from pipeline.core.gates import Gate
 from pipeline.core.parameters import Monitor
@@ -218,7 +218,7 @@ def _alarms(
 
 def _production(paths: Paths, reference: Replayed, limits: Monitor) -> dict[str, Any]:
     """The latest plain questions of the log (mixed lists, no live basket), judged against the reference."""
-    log = prediction_log.url(paths)
+    log = prediction_log_url.url(paths)
     rows = prediction_log.read_recommendations(log, project=paths.project, last=2 * limits.window)
     plain = [r for r in rows if r["mode"] == "mixed" and r["properties"]["basket_products"] == 0]
     plain = plain[-limits.window :]

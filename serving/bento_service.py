@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict  # noqa: E402
 from pipeline.core import prediction_log as tables  # noqa: E402
 from pipeline.core import serve_parameters  # noqa: E402
 from pipeline.core.paths import Paths  # noqa: E402
+from serving import supervision  # noqa: E402
 from serving.direct_service import DirectService  # noqa: E402
 from serving.prediction_log import PredictionLog  # noqa: E402
 
@@ -95,6 +96,11 @@ class TaskService:
         here = Paths(root=Path.cwd(), project=project)
         os.environ.setdefault(tables.URL_VARIABLE, tables.url(here))
 
+    @bentoml.on_deployment
+    @staticmethod
+    def supervise() -> None:
+        supervision.supervise()
+
     @staticmethod
     def log_url() -> str:
         return tables.url(paths)
@@ -112,6 +118,7 @@ class TaskService:
         """What lives as long as the service need not be looked through by each garbage collection."""
         gc.collect()
         gc.freeze()
+        supervision.follow()
 
     @bentoml.on_shutdown
     def close(self) -> None:

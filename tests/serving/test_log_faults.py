@@ -67,7 +67,7 @@ def full(worker: psutil.Process) -> Iterator[None]:
 
 
 def test_a_database_that_is_down(bento_tag: str, postgresql: Server, tmp_path: Path) -> None:
-    log_url = postgresql.create("down")
+    log_url = postgresql.emptied()
     with started(bento_tag, tmp_path / "service", log_url) as service:
         feedback_waits_and_predictions_do_not(service, log_url, down(postgresql))
 

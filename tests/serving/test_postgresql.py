@@ -1,7 +1,5 @@
 """The log in a real PostgreSQL: the tests of the prediction log, and those of events, once more."""
 
-import itertools
-
 import pytest
 
 from tests.serving.postgresql import Server
@@ -23,9 +21,7 @@ from tests.serving.test_recommendation_events import (  # noqa: F401
     test_the_same_feedback_again_counts_once,
 )
 
-numbers = itertools.count()
-
 
 @pytest.fixture
 def log_url(postgresql: Server) -> str:
-    return postgresql.create(f"log_{next(numbers)}")
+    return postgresql.emptied()

@@ -1,11 +1,14 @@
 """Writes predictions and feedback until it is killed, and says of each feedback that it is acknowledged.
 
-    python -m tests.serving.writer {images|shop} URL START
+    python -m tests.serving.writer {images|shop} URL
 
-prints `sent NUMBER ID` before and `stored NUMBER ID` after; numbers grow from START.
+starts a writer for each line that it reads, as a process of its own (one that has imported everything), when
+the one before was killed. Prints `started PID`, `sent NUMBER ID` before something is written, `stored NUMBER
+ID` when it is acknowledged, and `ended NUMBER`.
 """
 
 import itertools
+import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +23,7 @@ from serving.prediction_log import new_id
 from serving.recommendation_log import Recommendation, RecommendationLog
 
 THREADS = 4
+PER_WRITER = 1_000_000  # numbers of one writer
 LABELS = ("a", "b")
 IMAGE = np.zeros((1, 4, 4), dtype=np.uint8)
 SHARES = np.array([0.5, 0.5], dtype=np.float32)
@@ -65,10 +69,18 @@ def say(what: str, number: int, id_: str) -> None:
     sys.stdout.flush()
 
 
-if __name__ == "__main__":
-    kind, url, start = sys.argv[1:]
+def write_forever(kind: str, url: str, start: int) -> None:
     write = {"images": images, "shop": shop}[kind](url)
-    numbers = itertools.count(int(start), THREADS)
     with ThreadPoolExecutor(THREADS) as threads:
-        for first in numbers:
+        for first in itertools.count(start, THREADS):
             list(threads.map(write, range(first, first + THREADS)))
+
+
+if __name__ == "__main__":
+    for writer, _ in enumerate(sys.stdin):
+        pid = os.fork()
+        if not pid:
+            write_forever(sys.argv[1], sys.argv[2], writer * PER_WRITER)
+        print("started", pid, flush=True)
+        os.waitpid(pid, 0)
+        print("ended", writer, flush=True)

@@ -29,6 +29,7 @@ from starlette.types import Receive, Scope, Send
 
 from pipeline.core.serve_parameters import Serve
 from serving import request_body
+from serving.admission import BoundedThreads
 from serving.http_errors import HttpError
 from serving.metrics import answers, metrics
 
@@ -93,9 +94,9 @@ class Application:
     def __init__(self, state: State, settings: Serve) -> None:
         self._state = state
         self.settings = settings
-        self._guards: tuple[Guard, ...] = ()
-        self.predicting = ThreadPoolExecutor(PREDICTION_THREADS, "predict")
-        self.storing = ThreadPoolExecutor(STORING_THREADS, "store")
+        self._guards: tuple[Guard, ...] = (self._check_admission,)
+        self.predicting = BoundedThreads(PREDICTION_THREADS, "predict", settings.admission)
+        self.storing = BoundedThreads(STORING_THREADS, "store", settings.admission)
         endpoints = [
             *self.endpoints(),
             Endpoint("/model", self._model, "GET", "predict"),
@@ -169,6 +170,13 @@ class Application:
             return HttpError(
                 "internal", "The service failed; its log says why. The request may be right."
             ).response()
+
+    def _check_admission(self, _: Request, endpoint: Endpoint) -> None:
+        """Refuses before the body is read what would be refused after it."""
+        if endpoint.needs == "predict":
+            self.predicting.check()
+        elif endpoint.needs == "feedback":
+            self.storing.check()
 
     async def _model(self, _: Request) -> Response:
         model = self._state.model

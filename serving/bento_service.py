@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict  # noqa: E402
 
 from pipeline.core import prediction_log_url, serve_parameters  # noqa: E402
 from pipeline.core.paths import Paths  # noqa: E402
+from serving import supervision  # noqa: E402
 from serving.direct_service import DirectService  # noqa: E402
 from serving.log_lines import LogLines  # noqa: E402
 
@@ -107,6 +108,11 @@ class TaskService:
         here = Paths(root=Path.cwd(), project=project)
         os.environ.setdefault(prediction_log_url.URL_VARIABLE, prediction_log_url.url(here))
 
+    @bentoml.on_deployment
+    @staticmethod
+    def supervise() -> None:
+        supervision.supervise()
+
     @staticmethod
     def log_url() -> str:
         return prediction_log_url.url(paths)
@@ -125,6 +131,7 @@ class TaskService:
         # What lives as long as the service need not be looked through by each garbage collection.
         gc.collect()
         gc.freeze()
+        supervision.follow()
 
     @bentoml.on_shutdown
     def close(self) -> None:

@@ -21,6 +21,7 @@ COMMON = {
     "unsupported_media_type": 415,
     "internal": 500,
     "log_unavailable": 503,
+    "overloaded": 503,
 }
 IMAGES = {
     "bad_multipart": 400,

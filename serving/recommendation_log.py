@@ -88,7 +88,8 @@ class RecommendationLog(PredictionLog[Recommendation]):
         }
         try:
             with self.durable.begin() as connection:
-                new = connection.execute(self.insert(tables.events), row).rowcount > 0
+                kept = connection.execution_options(preserve_rowcount=True)  # PostgreSQL's would be -1
+                new = kept.execute(self.insert(tables.events), row).rowcount > 0
         except IntegrityError:  # it is there, in a database whose INSERT cannot leave it out
             new = False
         return None if shown["customer"] is None else Event(shown["customer"], product, kind, now), new

@@ -35,7 +35,12 @@ from sqlalchemy import (
     select,
 )
 
-BUSY_MILLISECONDS = 5000  # how long SQLite waits for another writer
+BUSY_MILLISECONDS = 5000  # how long is waited for another writer, and for a server that does not answer
+LIBPQ = {  # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+    "connect_timeout": BUSY_MILLISECONDS // 1000,
+    "tcp_user_timeout": BUSY_MILLISECONDS,
+    "options": f"-c lock_timeout={BUSY_MILLISECONDS}",
+}
 ROWS_AT_ONCE = 10_000  # events held in memory while they are read
 
 metadata = MetaData()
@@ -104,7 +109,13 @@ def sqlite_file(log_url: str) -> Path | None:
 
 def engine(log_url: str, *, synchronous: Literal["FULL", "NORMAL"] = "NORMAL") -> Engine:
     """synchronous: of SQLite; FULL has a commit on the disk before it returns."""
-    made = create_engine(log_url, json_serializer=lambda value: orjson.dumps(value).decode())
+    libpq = make_url(log_url).get_driver_name() in ("psycopg", "psycopg2")
+    made = create_engine(
+        log_url,
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        pool_pre_ping=True,  # a server that was started anew is met by a new connection, not by an error
+        connect_args=LIBPQ if libpq else {},
+    )
     if made.dialect.name == "sqlite":
 
         @event.listens_for(made, "connect")

@@ -27,8 +27,16 @@ class Requests(Strict):
         return int(self.body_mib_max * (1 << 20))
 
 
+class Admission(Strict):
+    """How many may wait for an answer and for how long, predictions and feedback each; more is refused."""
+
+    waiting_max: int = Field(ge=1)  # requests
+    wait_ms_max: float = Field(gt=0)
+
+
 class Serve(Strict):
     requests: Requests
+    admission: Admission
 
 
 def write(folder: Path, settings: Serve) -> None:

@@ -23,6 +23,7 @@ from serving.recommendation_application import RecommendationApplication, Recomm
 from serving.recommendation_log import RecommendationLog
 from tests.serving.asgi_client import AsgiClient
 from tests.serving.fake_recommender import FakeRecommender
+from tests.serving.postgresql import Server, missing
 from tests.serving.synthetic import SETTINGS, write_package
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +83,17 @@ def shop_state(log_url: str) -> Iterator[RecommendationState]:
 @pytest.fixture
 def shop(shop_state: RecommendationState) -> AsgiClient:
     return AsgiClient(RecommendationApplication(shop_state, SETTINGS))
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server; tests that want one are skipped where it is not installed."""
+    reason = missing()
+    if reason is not None:
+        pytest.skip(reason)
+    made = Server()
+    yield made
+    made.remove()
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ bodies and fetches addresses: it is left out of the way, apart from /livez, /rea
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import orjson
 from starlette.applications import Starlette
@@ -27,21 +28,20 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from pipeline.core.serve_parameters import Serve
+from pipeline.core.serve_parameters import Permission, Serve
 from serving import request_body
+from serving.access import Access, tokens
 from serving.http_errors import HttpError
 from serving.metrics import metrics
+from serving.rate_limit import rate_limits
+from serving.response_headers import with_headers
 
 logger = logging.getLogger(__name__)
 
 PREDICTION_THREADS = 8  # large requests may keep some busy, small ones pass by
 STORING_THREADS = 8  # a log that hangs may hold these, and none of those that predict
 PAGES = Path(__file__).parent / "page"
-PAGE_HEADERS = {
-    "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-cache",
-}
+PAGE_HEADERS = {"cache-control": "no-cache"}
 
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
@@ -55,7 +55,7 @@ class Endpoint:
     path: str
     handler: Handler
     method: str
-    needs: Literal["predict", "feedback", "admin"] | None
+    needs: Permission | None
 
 
 # Raises HttpError for a request that must not be answered; nothing of its body is read by then.
@@ -93,7 +93,8 @@ class Application:
     def __init__(self, state: State, settings: Serve) -> None:
         self._state = state
         self.settings = settings
-        self._guards: tuple[Guard, ...] = ()
+        access = Access(tokens(os.environ))
+        self._guards: tuple[Guard, ...] = (*rate_limits(settings.rate, access, os.environ), access)
         self.predicting = ThreadPoolExecutor(PREDICTION_THREADS, "predict")
         self.storing = ThreadPoolExecutor(STORING_THREADS, "store")
         routes: Sequence[BaseRoute] = [
@@ -120,7 +121,17 @@ class Application:
         raise NotImplementedError
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.starlette(scope, receive, send)
+        await self.starlette(scope, receive, with_headers(send))
+
+    def refusal(self, request: Request, endpoint: Endpoint) -> Response | None:
+        """What is answered in place of an endpoint that is not this application's own; None: it may be."""
+        try:
+            for guard in self._guards:
+                guard(request, endpoint)
+        except HttpError as error:
+            metrics().errors.labels(error.code).inc()
+            return error.response()
+        return None
 
     async def json_body(self, request: Request) -> bytes:
         """The body of a request that must be JSON; not yet parsed."""
@@ -130,7 +141,7 @@ class Application:
         return body
 
     async def body(self, request: Request) -> bytes:
-        return await request_body.read(request, self.settings.requests.body_max)
+        return await request_body.read(request, self.settings.requests)
 
     def _route(self, endpoint: Endpoint) -> Route:
         path = endpoint.path

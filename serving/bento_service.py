@@ -19,12 +19,16 @@ from pipeline.core import quiet
 quiet.silence()  # before BentoML reads its switches
 
 import bentoml  # noqa: E402
+import click  # noqa: E402
+from bentoml._internal.configuration.containers import BentoMLContainer  # noqa: E402
 from bentoml._internal.utils.analytics import usage_stats  # noqa: E402
 from pydantic import BaseModel, ConfigDict  # noqa: E402
 
 from pipeline.core import prediction_log as tables  # noqa: E402
 from pipeline.core import serve_parameters  # noqa: E402
+from pipeline.core.errors import FullcycleError  # noqa: E402
 from pipeline.core.paths import Paths  # noqa: E402
+from serving import access  # noqa: E402
 from serving.direct_service import DirectService  # noqa: E402
 from serving.prediction_log import PredictionLog  # noqa: E402
 
@@ -42,6 +46,8 @@ arguments = bentoml.use_arguments(Arguments)
 project = arguments.project
 paths = Paths(root=Path.cwd(), project=project)
 settings = serve_parameters.read(Path(__file__).parents[1], project)
+
+PROXIES_VARIABLE = "FORWARDED_ALLOW_IPS"  # uvicorn's: proxies whose X-Forwarded-For says who asks
 
 asgi_app = bentoml.asgi_app
 # A partial, not a function: BentoML finds the service again in the module that calls `bentoml.service`.
@@ -94,6 +100,19 @@ class TaskService:
         in the Bento's own folder, which is no place for a log."""
         here = Paths(root=Path.cwd(), project=project)
         os.environ.setdefault(tables.URL_VARIABLE, tables.url(here))
+
+    @bentoml.on_deployment
+    @staticmethod
+    def open_to_whom() -> None:
+        """Before anything listens: not to everybody, unless that was said; and whose word it is who asks."""
+        command = click.get_current_context(silent=True)
+        host = (command and command.params.get("host")) or BentoMLContainer.http.host.get()
+        try:
+            access.refuse_open_door(host, os.environ)
+        except FullcycleError as error:
+            raise bentoml.exceptions.BentoMLException(str(error)) from None
+        # uvicorn would believe what anybody on this machine says of himself in X-Forwarded-For.
+        os.environ.setdefault(PROXIES_VARIABLE, ",".join(settings.proxies))
 
     @staticmethod
     def log_url() -> str:

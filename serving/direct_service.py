@@ -3,15 +3,35 @@
 BentoML wraps a mounted application in its metrics, tracing, time-out and context layers. They cost
 as much as a small network's whole answer, keep a timer of 60 seconds for each request, and make a
 new set of time series for every address that somebody tries. Our application has its own counters
-and limits, so only BentoML's own paths go through them.
+and limits, so only BentoML's own paths go through them: whether it is well anybody may ask, its figures
+whoever may by the application's guards.
 """
 
 from typing import Any
 
 from _bentoml_sdk import Service
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-BENTOML_PATHS = frozenset({"/livez", "/healthz", "/readyz", "/metrics", "/schema.json"})
+from serving.application import Application, Endpoint
+from serving.response_headers import with_headers
+
+
+async def _bentoml_answers(_: Request) -> Response:
+    raise AssertionError("BentoML answers this, where the application's guards let it")
+
+
+BENTOML_PATHS = {
+    path: Endpoint(path, _bentoml_answers, "GET", needs)
+    for path, needs in (
+        ("/livez", None),
+        ("/healthz", None),
+        ("/readyz", None),
+        ("/metrics", "admin"),
+        ("/schema.json", "predict"),
+    )
+}
 
 
 class DirectService(Service[Any]):
@@ -19,10 +39,17 @@ class DirectService(Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         around: ASGIApp = super().to_asgi(is_main)
-        inside: ASGIApp = self.mount_apps[0][0]
+        inside = self.mount_apps[0][0]
+        assert isinstance(inside, Application)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            direct = scope["type"] == "http" and scope["path"] not in BENTOML_PATHS
-            await (inside if direct else around)(scope, receive, send)
+            if scope["type"] != "http":
+                await around(scope, receive, send)
+            elif (bentomls := BENTOML_PATHS.get(scope["path"])) is None:
+                await inside(scope, receive, send)
+            else:
+                # Whoever looks after the service is never told to come later, or with a token.
+                refused = inside.refusal(Request(scope), bentomls) if bentomls.needs else None
+                await (refused or around)(scope, receive, with_headers(send))
 
         return app

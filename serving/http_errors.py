@@ -12,6 +12,8 @@ COMMON = {
     "not_finite": 400,
     "out_of_range": 400,
     "unknown_field": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
     "not_found": 404,
     "unknown_prediction": 404,
     "method_not_allowed": 405,
@@ -19,6 +21,7 @@ COMMON = {
     "batch_too_large": 413,
     "body_too_large": 413,
     "unsupported_media_type": 415,
+    "rate_limited": 429,
     "internal": 500,
     "log_unavailable": 503,
 }

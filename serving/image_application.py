@@ -18,7 +18,7 @@ from serving.application import (
     unsupported,
 )
 from serving.http_errors import HttpError
-from serving.image_input import FORMATS, Decoder, refuse_url
+from serving.image_input import FORMATS, Decoder, Limits, refuse_url
 from serving.image_log import ImageLog, ImagePrediction
 from serving.image_metrics import image_metrics
 from serving.image_model import ImageModel
@@ -35,7 +35,7 @@ class ImageApplication(Application):
     page = "image_classification"
 
     def __init__(self, state: ImageState, settings: Serve) -> None:
-        self.state = state
+        self.state, self.limits = state, Limits.of(settings.requests)
         super().__init__(state, settings)
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -51,7 +51,7 @@ class ImageApplication(Application):
         return {"classes": model.classes, "image": image}
 
     def document(self) -> dict[str, Any]:
-        return image_openapi.document(self.state.model)
+        return image_openapi.document(self.state.model, self.limits)
 
     async def predict(self, request: Request) -> Response:
         model = self.state.model
@@ -61,7 +61,7 @@ class ImageApplication(Application):
         return await run(self.predicting, self._predict, model, body, media_type, form)
 
     def _predict(self, model: ImageModel, body: bytes, media_type: str, form: Any) -> Response:
-        decoder = Decoder(model.image)
+        decoder = Decoder(model.image, self.limits)
         if form is not None:
             image = _from_form(decoder, form)
         elif media_type in FORMATS:
@@ -80,7 +80,7 @@ class ImageApplication(Application):
     def _predict_batch(self, model: ImageModel, body: bytes) -> Response:
         given = request_body.json_object(body)
         request_body.check_fields(given, ["items"])
-        images = Decoder(model.image).batch(given["items"])
+        images = Decoder(model.image, self.limits).batch(given["items"])
         return json_response({"predictions": self._answers(model, images)})
 
     def _answers(self, model: ImageModel, images: np.ndarray) -> list[dict[str, Any]]:

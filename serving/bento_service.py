@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict  # noqa: E402
 
 from pipeline.core import prediction_log as tables  # noqa: E402
 from pipeline.core import serve_parameters  # noqa: E402
-from pipeline.core.errors import FullcycleError  # noqa: E402
+from pipeline.core.errors import FullcycleError, ModelError  # noqa: E402
 from pipeline.core.paths import Paths  # noqa: E402
 from serving import access  # noqa: E402
 from serving.direct_service import DirectService  # noqa: E402
@@ -123,8 +123,13 @@ class TaskService:
         # A Bento keeps the model that it was built with, also when "latest" has moved on.
         bento = service.bento
         stored = bentoml.models.get(bento.info.all_models[0].tag if bento else self.model.tag)
-        version, sha256 = (str(stored.info.metadata[key]) for key in ("version", "sha256"))
-        return StoredModel(Path(stored.path), version, sha256)
+        version, sha256 = (stored.info.metadata.get(key) for key in ("version", "sha256"))
+        if not version or not sha256:
+            raise ModelError(
+                f"{stored.tag}: nobody registered this model: the Bento store knows neither version nor "
+                f"SHA-256 of it. It is not loaded. `dvc repro --force deploy@{project}` stores the right one."
+            )
+        return StoredModel(Path(stored.path), str(version), str(sha256))
 
     @staticmethod
     def started() -> None:

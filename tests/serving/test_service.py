@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from pipeline.core import service_process
+from pipeline.core import model_package, service_process
 from pipeline.core.errors import ServiceError
 from pipeline.core.prediction_log import read_predictions
 from pipeline.core.service_process import MARK, free_port, serving
@@ -47,6 +47,22 @@ def test_an_instance_holds_the_model_and_nothing_heavy(
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == {"model": ["digits", "3"], "heavy": []}
+
+
+def test_a_model_that_nobody_registered_is_not_loaded(
+    bento_home: Path, package: Path, tmp_path: Path
+) -> None:
+    """In the store, but with neither version nor checksum of the registry."""
+    import bentoml
+
+    with bentoml.models.create("digits:planted") as stored:
+        model_package.copy(package, Path(stored.path))
+    environment = os.environ | {"FULLCYCLE_PREDICTION_LOG": f"sqlite:///{tmp_path}/log.db"}
+    command = [sys.executable, "-c", INSTANCE, "digits:planted"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    bentoml.models.delete("digits:planted")
+    assert done.returncode != 0
+    assert "digits:planted: nobody registered this model" in done.stderr
 
 
 def test_a_missing_argument_is_explained(bento_home: Path) -> None:

@@ -31,6 +31,7 @@ from pipeline.core.paths import Paths  # noqa: E402
 from serving import access  # noqa: E402
 from serving.direct_service import DirectService  # noqa: E402
 from serving.prediction_log import PredictionLog  # noqa: E402
+from serving.retention import Retention  # noqa: E402
 
 usage_stats.do_not_track.cache_clear()  # the `bentoml` command has asked before this module is there
 
@@ -92,6 +93,7 @@ class TaskService:
 
     model = bentoml.models.BentoModel(model_tag())
     log: PredictionLog[Any]
+    retention: Retention | None = None
 
     @bentoml.on_deployment
     @staticmethod
@@ -131,12 +133,15 @@ class TaskService:
             )
         return StoredModel(Path(stored.path), str(version), str(sha256))
 
-    @staticmethod
-    def started() -> None:
+    def started(self) -> None:
         """What lives as long as the service need not be looked through by each garbage collection."""
+        if settings.retention_days is not None:
+            self.retention = Retention(self.log.url, project, settings.retention_days)
         gc.collect()
         gc.freeze()
 
     @bentoml.on_shutdown
     def close(self) -> None:
+        if self.retention is not None:
+            self.retention.close()
         self.log.close()

@@ -70,7 +70,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("project", help="an image project of params.yaml, prepared")
     parser.add_argument("--epochs", type=int, nargs="+", help="of this project's recipe (params.yaml's)")
-    parser.add_argument("--plain-epochs", type=int, default=14, help="of the plain recipe (14); 0: without it")
+    parser.add_argument(
+        "--plain-epochs", type=int, default=14, help="of the plain recipe (14); 0: without it"
+    )
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     quiet.silence()

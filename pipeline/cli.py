@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pipeline import tasks
-from pipeline.core import champion_command, new_project, parameters, quiet, transfer, verdict
+from pipeline.core import champion_command, forget_command, new_project, parameters, quiet, transfer, verdict
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import FullcycleError, ModelError, ParameterError, ServiceError
 from pipeline.core.paths import Paths
@@ -58,6 +58,7 @@ def main() -> None:
     transfer.add_arguments(fine_tune)
     for verb, verb_help in champion_command.HELP.items():
         champion_command.add_arguments(verbs.add_parser(verb, help=verb_help), verb)
+    forget_command.add_arguments(verbs.add_parser("forget", help=forget_command.HELP))
     arguments = parser.parse_args()
     try:
         if arguments.verb == "new":
@@ -70,6 +71,8 @@ def main() -> None:
             transfer.run(arguments)
         elif arguments.verb in champion_command.HELP:
             champion_command.run(arguments)
+        elif arguments.verb == "forget":
+            forget_command.run(arguments, Paths(root=Path.cwd(), project=arguments.project))
         elif arguments.verb == "verdict":
             show_verdicts(_projects(arguments), as_json=arguments.json)
         else:

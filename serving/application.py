@@ -9,6 +9,7 @@ bodies and fetches addresses: it is left out of the way, apart from /livez, /rea
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import orjson
 from starlette.applications import Starlette
@@ -27,22 +28,21 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from pipeline.core.serve_parameters import Serve
+from pipeline.core.serve_parameters import Permission, Serve
 from serving import request_body
+from serving.access import Access, tokens
 from serving.admission import BoundedThreads
 from serving.http_errors import HttpError
 from serving.metrics import answers, metrics
+from serving.rate_limit import rate_limits
+from serving.response_headers import with_headers
 
 logger = logging.getLogger(__name__)
 
 PREDICTION_THREADS = 8  # large requests may keep some busy, small ones pass by
 STORING_THREADS = 8  # a log that hangs may hold these, and none of those that predict
 PAGES = Path(__file__).parent / "page"
-PAGE_HEADERS = {
-    "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-cache",
-}
+PAGE_HEADERS = {"cache-control": "no-cache"}
 
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
@@ -56,7 +56,7 @@ class Endpoint:
     path: str
     handler: Handler
     method: str
-    needs: Literal["predict", "feedback", "admin"] | None
+    needs: Permission | None
 
 
 # Raises HttpError for a request that must not be answered; nothing of its body is read by then.
@@ -94,7 +94,9 @@ class Application:
     def __init__(self, state: State, settings: Serve) -> None:
         self._state = state
         self.settings = settings
-        self._guards: tuple[Guard, ...] = (self._check_admission,)
+        access = Access(tokens(os.environ))
+        limits = rate_limits(settings.rate, access, os.environ)
+        self._guards: tuple[Guard, ...] = (*limits, access, self._check_admission)
         self.predicting = BoundedThreads(PREDICTION_THREADS, "predict", settings.admission)
         self.storing = BoundedThreads(STORING_THREADS, "store", settings.admission)
         endpoints = [
@@ -125,6 +127,7 @@ class Application:
         raise NotImplementedError
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        send = with_headers(send)
         endpoint = self._direct.get((scope.get("method"), scope.get("path")))
         if endpoint is None:
             await self.starlette(scope, receive, send)
@@ -132,6 +135,17 @@ class Application:
         # Past Starlette's layers, which would take longer than all else that is done here.
         response = await self._timed(endpoint, Request(scope, receive, send))
         await response(scope, receive, send)
+
+    def refusal(self, request: Request, needs: Permission) -> Response | None:
+        """What is answered in place of what somebody else would answer; None: he may."""
+        endpoint = Endpoint(request.url.path, _answered_elsewhere, request.method, needs)
+        try:
+            for guard in self._guards:
+                guard(request, endpoint)
+        except HttpError as error:
+            metrics().errors.labels(error.code).inc()
+            return error.response()
+        return None
 
     async def json_body(self, request: Request) -> bytes:
         """The body of a request that must be JSON; not yet parsed."""
@@ -141,7 +155,7 @@ class Application:
         return body
 
     async def body(self, request: Request) -> bytes:
-        return await request_body.read(request, self.settings.requests.body_max)
+        return await request_body.read(request, self.settings.requests)
 
     def _route(self, endpoint: Endpoint) -> Route:
         return Route(endpoint.path, partial(self._timed, endpoint), methods=[endpoint.method])
@@ -199,6 +213,10 @@ def unsupported(media_type: str, allowed: Sequence[str]) -> HttpError:
 
 def json_response(value: Any) -> Response:
     return Response(orjson.dumps(value), media_type="application/json")
+
+
+async def _answered_elsewhere(_: Request) -> Response:
+    raise AssertionError("BentoML answers this, where the application's guards let it")
 
 
 async def _page(name: str, _: Request) -> Response:

@@ -20,18 +20,22 @@ from pipeline.core import quiet
 quiet.silence()  # before BentoML reads its switches
 
 import bentoml  # noqa: E402
+import click  # noqa: E402
+from bentoml._internal.configuration.containers import BentoMLContainer  # noqa: E402
 from bentoml._internal.utils.analytics import usage_stats  # noqa: E402
 from pydantic import BaseModel, ConfigDict  # noqa: E402
 
 from pipeline.core import prediction_log_url, serve_parameters  # noqa: E402
+from pipeline.core.errors import FullcycleError, ModelError  # noqa: E402
 from pipeline.core.paths import Paths  # noqa: E402
-from serving import supervision  # noqa: E402
+from serving import access, supervision  # noqa: E402
 from serving.direct_service import DirectService  # noqa: E402
 from serving.log_lines import LogLines  # noqa: E402
 
 if TYPE_CHECKING:
     from serving.application import Application
     from serving.prediction_log import PredictionLog
+    from serving.retention import Retention
 
 usage_stats.do_not_track.cache_clear()  # the `bentoml` command has asked before this module is there
 
@@ -47,6 +51,8 @@ arguments = bentoml.use_arguments(Arguments)
 project = arguments.project
 paths = Paths(root=Path.cwd(), project=project)
 settings = serve_parameters.read(Path(__file__).parents[1], project)
+
+PROXIES_VARIABLE = "FORWARDED_ALLOW_IPS"  # uvicorn's: proxies whose X-Forwarded-For says who asks
 
 # A partial, not a function: BentoML finds the service again in the module that calls `bentoml.service`.
 service = partial(
@@ -94,6 +100,7 @@ class TaskService:
 
     model = bentoml.models.BentoModel(model_tag())
     log: "PredictionLog[Any]"
+    retention: "Retention | None" = None
 
     @staticmethod
     def application() -> "Application":
@@ -113,6 +120,19 @@ class TaskService:
     def supervise() -> None:
         supervision.supervise()
 
+    @bentoml.on_deployment
+    @staticmethod
+    def open_to_whom() -> None:
+        """Before anything listens: not to everybody, unless that was said; and whose word it is who asks."""
+        command = click.get_current_context(silent=True)
+        host = (command and command.params.get("host")) or BentoMLContainer.http.host.get()
+        try:
+            access.refuse_open_door(host, os.environ)
+        except FullcycleError as error:
+            raise bentoml.exceptions.BentoMLException(str(error)) from None
+        # uvicorn would believe what anybody on this machine says of himself in X-Forwarded-For.
+        os.environ.setdefault(PROXIES_VARIABLE, ",".join(settings.proxies))
+
     @staticmethod
     def log_url() -> str:
         return prediction_log_url.url(paths)
@@ -122,12 +142,21 @@ class TaskService:
         # A Bento keeps the model that it was built with, also when "latest" has moved on.
         bento = service.bento
         stored = bentoml.models.get(bento.info.all_models[0].tag if bento else self.model.tag)
-        version, sha256 = (str(stored.info.metadata[key]) for key in ("version", "sha256"))
-        return StoredModel(Path(stored.path), version, sha256)
+        version, sha256 = (stored.info.metadata.get(key) for key in ("version", "sha256"))
+        if not version or not sha256:
+            raise ModelError(
+                f"{stored.tag}: nobody registered this model: the Bento store knows neither version nor "
+                f"SHA-256 of it. It is not loaded. `dvc repro --force deploy@{project}` stores the right one."
+            )
+        return StoredModel(Path(stored.path), str(version), str(sha256))
 
     def started(self) -> None:
         self.lines = LogLines()
         logging.getLogger("uvicorn.access").propagate = False  # uvicorn then makes no lines to be thrown away
+        if settings.retention_days is not None:
+            from serving.retention import Retention
+
+            self.retention = Retention(self.log.url, project, settings.retention_days)
         # What lives as long as the service need not be looked through by each garbage collection.
         gc.collect()
         gc.freeze()
@@ -135,5 +164,7 @@ class TaskService:
 
     @bentoml.on_shutdown
     def close(self) -> None:
+        if self.retention is not None:
+            self.retention.close()
         self.log.close()
         self.lines.close()

@@ -3,15 +3,30 @@
 BentoML would wrap the application in its metrics, tracing, time-out and context layers. They cost
 as much as a small network's whole answer, keep a timer of 60 seconds for each request, and make a
 new set of time series for every address that somebody tries. Our application has its own counters
-and limits, so only BentoML's own paths go through them.
+and limits, so only BentoML's own paths go through them: whether it is well anybody may ask, its figures
+whoever may by the application's guards.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from _bentoml_sdk import Service
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-BENTOML_PATHS = frozenset({"/livez", "/healthz", "/readyz", "/metrics", "/schema.json"})
+from pipeline.core.serve_parameters import Permission
+from serving.response_headers import with_headers
+
+if TYPE_CHECKING:
+    from serving.application import Application
+
+# What BentoML answers, and what a client must be allowed for it.
+BENTOML_PATHS: dict[str, Permission | None] = {
+    "/livez": None,
+    "/healthz": None,
+    "/readyz": None,
+    "/metrics": "admin",
+    "/schema.json": "predict",
+}
 
 
 class DirectService(Service[Any]):
@@ -19,10 +34,17 @@ class DirectService(Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         around: ASGIApp = super().to_asgi(is_main)
-        inside: ASGIApp = self.inner.application()
+        inside: Application = self.inner.application()
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            direct = scope["type"] == "http" and scope["path"] not in BENTOML_PATHS
-            await (inside if direct else around)(scope, receive, send)
+            if scope["type"] != "http":
+                await around(scope, receive, send)
+            elif scope["path"] not in BENTOML_PATHS:
+                await inside(scope, receive, send)
+            else:
+                # Whoever looks after the service is never told to come later, or with a token.
+                needs = BENTOML_PATHS[scope["path"]]
+                refused = inside.refusal(Request(scope), needs) if needs else None
+                await (refused or around)(scope, receive, with_headers(send))
 
         return app

@@ -20,7 +20,7 @@ from serving.application import (
     unsupported,
 )
 from serving.http_errors import HttpError
-from serving.image_input import FORMATS, Decoder, TakesLong, refuse_url
+from serving.image_input import FORMATS, Decoder, Limits, TakesLong, refuse_url
 from serving.image_log import ImageLog, ImagePrediction
 from serving.image_metrics import image_metrics
 from serving.image_model import RUN_BATCH, ImageModel
@@ -43,7 +43,7 @@ class ImageApplication(Application):
     page = "image_classification"
 
     def __init__(self, state: ImageState, settings: Serve) -> None:
-        self.state = state
+        self.state, self.limits = state, Limits.of(settings.requests)
         self.together = MicroBatcher(self._predict, most=RUN_BATCH, lanes=LANES)
         super().__init__(state, settings)
 
@@ -60,7 +60,7 @@ class ImageApplication(Application):
         return {"classes": model.classes, "image": image}
 
     def document(self) -> dict[str, Any]:
-        return image_openapi.document(self.state.model)
+        return image_openapi.document(self.state.model, self.limits)
 
     async def predict(self, request: Request) -> Response:
         model = self.state.model
@@ -70,9 +70,9 @@ class ImageApplication(Application):
         try:
             if len(body) > BYTES_AT_ONCE:
                 raise TakesLong
-            image = _image(model, body, media_type, form, PIXELS_AT_ONCE)
+            image = _image(model, self.limits, body, media_type, form, PIXELS_AT_ONCE)
         except TakesLong:
-            image = await run(self.predicting, _image, model, body, media_type, form, None)
+            image = await run(self.predicting, _image, model, self.limits, body, media_type, form, None)
         return await self.together.ask(model, image)
 
     def _predict(self, model: ImageModel, images: Sequence[np.ndarray]) -> list[Response]:
@@ -87,7 +87,7 @@ class ImageApplication(Application):
         given = request_body.json_object(body)
         request_body.check_fields(given, ["items"])
         booleans = request_body.may_hold_booleans(body)
-        images = Decoder(model.image, booleans=booleans).batch(given["items"])
+        images = Decoder(model.image, self.limits, booleans=booleans).batch(given["items"])
         return json_response({"predictions": self._answers(model, images)})
 
     def _answers(self, model: ImageModel, images: np.ndarray) -> list[dict[str, Any]]:
@@ -128,11 +128,11 @@ class ImageApplication(Application):
 
 
 def _image(
-    model: ImageModel, body: bytes, media_type: str, form: Any, pixels_at_once: int | None
+    model: ImageModel, limits: Limits, body: bytes, media_type: str, form: Any, pixels_at_once: int | None
 ) -> np.ndarray:
     """uint8 (C, H, W) that the network takes. HttpError; TakesLong as Decoder says."""
     booleans = request_body.may_hold_booleans(body)
-    decoder = Decoder(model.image, pixels_at_once=pixels_at_once, booleans=booleans)
+    decoder = Decoder(model.image, limits, pixels_at_once=pixels_at_once, booleans=booleans)
     if form is not None:
         return _from_form(decoder, form)
     if media_type in FORMATS:

@@ -3,19 +3,19 @@
 import base64
 import binascii
 import io
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from pipeline.core.errors import ParameterError
+from pipeline.core.serve_parameters import Requests
 from pipeline.tasks.image_classification.data import pixels
 from serving.http_errors import HttpError
 from serving.request_body import check_fields
 
-PIXELS_MAX = 16_000_000  # of one picture; 16 megapixels take about 0.3 s and 50 MB to decode
-BATCH_PIXELS_MAX = 64_000_000  # of all pictures of one request
-BATCH_MAX = 256  # items of one request
 FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG"}
 SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -33,6 +33,24 @@ class TakesLong(Exception):
     """A picture so large that decoding it would hold up the requests beside it."""
 
 
+@dataclass(frozen=True)
+class Limits:
+    """pixels: of one picture; request_pixels: of all those of one request; batch: pictures of one request."""
+
+    pixels: int
+    request_pixels: int
+    batch: int
+
+    @classmethod
+    def of(cls, requests: Requests) -> "Limits":
+        if requests.pictures is None:
+            raise ParameterError(
+                "serve.requests.pictures: null is not allowed for an image service. "
+                "Set megapixels_max and request_megapixels_max, as the shipped project digits has them."
+            )
+        return cls(requests.pictures.pixels_max, requests.pictures.request_pixels_max, requests.batch_max)
+
+
 class Decoder:
     """Turns pictures and lists of pixels into the input of one model, for one request.
 
@@ -43,10 +61,15 @@ class Decoder:
     """
 
     def __init__(
-        self, image: tuple[int, int, int], *, pixels_at_once: int | None = None, booleans: bool = True
+        self,
+        image: tuple[int, int, int],
+        limits: Limits,
+        *,
+        pixels_at_once: int | None = None,
+        booleans: bool = True,
     ) -> None:
         self.channels, self.height, self.width = image
-        self.budget = BATCH_PIXELS_MAX
+        self.limits, self.budget = limits, limits.request_pixels
         self.pixels_at_once, self.booleans = pixels_at_once, booleans
 
     def picture(self, data: bytes, media_type: str = "") -> np.ndarray:
@@ -75,17 +98,16 @@ class Decoder:
 
     def _count(self, width: int, height: int) -> None:
         self.budget -= width * height
-        if width * height > PIXELS_MAX or self.budget < 0:
+        if width * height > self.limits.pixels or self.budget < 0:
             raise self._too_many()
         if self.pixels_at_once is not None and width * height > self.pixels_at_once:
             raise TakesLong
 
-    @staticmethod
-    def _too_many() -> HttpError:
+    def _too_many(self) -> HttpError:
         return HttpError(
             "image_too_many_pixels",
-            f"A picture may have {PIXELS_MAX:,} pixels at most, those of one request {BATCH_PIXELS_MAX:,}. "
-            "Send a smaller copy.",
+            f"A picture may have {self.limits.pixels:,} pixels at most, those of one request "
+            f"{self.limits.request_pixels:,}. Send a smaller copy.",
         )
 
     def base64_picture(self, text: Any) -> np.ndarray:
@@ -140,9 +162,9 @@ class Decoder:
             raise HttpError("bad_json", "items must be a list.")
         if not items:
             raise HttpError("missing_field", "items must hold at least one item.")
-        if len(items) > BATCH_MAX:
+        if len(items) > self.limits.batch:
             raise HttpError(
-                "batch_too_large", f"A batch may have {BATCH_MAX} items, this one has {len(items)}."
+                "batch_too_large", f"A batch may have {self.limits.batch} items, this one has {len(items)}."
             )
         images = np.empty((len(items), self.channels, self.height, self.width), dtype=np.uint8)
         for i, item in enumerate(items):

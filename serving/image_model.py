@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from pipeline.core import model_package
+from pipeline.core import model_package, onnx_file
 from pipeline.core.errors import ModelError
 
 CGROUP_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
@@ -46,13 +46,14 @@ def load(folder: Path, version: str, expected_sha256: str | None = None) -> Imag
     expected_sha256: of the network, from the registry. ModelError says what is wrong.
     """
     description = model_package.verify(folder, expected_sha256)
+    onnx_file.refuse_unsound(folder / model_package.NETWORK)
     try:
         image = description["image"]
         model = ImageModel(
             name=description["project"],
             version=version,
             sha256=description["files"][model_package.NETWORK],
-            classes=tuple(description["classes"]),
+            classes=_class_names(description["classes"]),
             image=(image["channels"], image["height"], image["width"]),
             session=_session(folder / model_package.NETWORK),
             threads=ThreadPoolExecutor(cores(), "network"),
@@ -61,6 +62,12 @@ def load(folder: Path, version: str, expected_sha256: str | None = None) -> Imag
         raise ModelError(f"{folder / model_package.DESCRIPTION}: {error} is missing or malformed.") from error
     _try_out(model, folder)
     return model
+
+
+def _class_names(given: Any) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(isinstance(name, str) and name for name in given):
+        raise TypeError("classes, a list of names,")
+    return tuple(given)
 
 
 def _session(path: Path) -> onnxruntime.InferenceSession:
@@ -78,7 +85,9 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
 
 def _try_out(model: ImageModel, folder: Path) -> None:
     try:
-        found: Any = model.probabilities(np.zeros((2, *model.image), dtype=np.uint8))
+        images = np.zeros((2, *model.image), dtype=np.uint8)
+        images[1].flat = np.arange(images[1].size)  # every weight gets something to work on
+        found: Any = model.probabilities(images)
     except Exception as error:  # as above
         raise ModelError(
             f"{folder}: the network does not run on an image of {model.image}: {error}"
@@ -86,7 +95,7 @@ def _try_out(model: ImageModel, folder: Path) -> None:
     shape = (2, len(model.classes))
     if found.shape != shape or not np.isfinite(found).all():
         raise ModelError(
-            f"{folder}: for two blank images the network gives probabilities of shape {found.shape}, "
+            f"{folder}: for two plain images the network gives probabilities of shape {found.shape}, "
             f"expected {shape} finite values. Its classes are {list(model.classes)}."
         )
 

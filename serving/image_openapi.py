@@ -3,12 +3,12 @@
 from typing import Any
 
 from serving.http_errors import COMMON, IMAGES
-from serving.image_input import BATCH_MAX, PIXELS_MAX
+from serving.image_input import Limits
 from serving.image_model import ImageModel
 from serving.openapi import SHARE, STRING, Document, a_list, an_object, ref
 
 
-def document(model: ImageModel) -> dict[str, Any]:
+def document(model: ImageModel, limits: Limits) -> dict[str, Any]:
     channels, height, width = model.image
     pixel = {"type": "integer", "minimum": 0, "maximum": 255}
     cell = pixel if channels == 1 else a_list(pixel, 3)
@@ -32,7 +32,7 @@ def document(model: ImageModel) -> dict[str, Any]:
     made.post(
         "/predict",
         "Classify one picture",
-        f"A PNG or JPEG of {PIXELS_MAX:,} pixels at most, or the {height}x{width} pixels themselves.",
+        f"A PNG or JPEG of {limits.pixels:,} pixels at most, or the {height}x{width} pixels themselves.",
         {
             "image/png": picture,
             "image/jpeg": picture,
@@ -42,11 +42,11 @@ def document(model: ImageModel) -> dict[str, Any]:
         ref("Prediction"),
         [400, 413, 415, 500],
     )
-    batch = an_object({"items": a_list({"oneOf": [ref("Pixels"), ref("Picture")]}, 1, BATCH_MAX)})
+    batch = an_object({"items": a_list({"oneOf": [ref("Pixels"), ref("Picture")]}, 1, limits.batch)})
     made.post(
         "/predict_batch",
         "Classify many pictures",
-        f"{BATCH_MAX} at most; answers come in the order of the items.",
+        f"{limits.batch} at most; answers come in the order of the items.",
         {"application/json": batch},
         an_object({"predictions": {"type": "array", "items": ref("Prediction")}}),
         [400, 413, 415, 500],

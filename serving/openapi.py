@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+GUARDED = (401, 403, 429)  # statuses of what is refused before a request is read
 STRING = {"type": "string"}
 SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 
@@ -52,18 +53,20 @@ class Document:
         self.paths[path] = {"get": operation | ({"parameters": parameters} if parameters else {})}
 
     def as_json(self) -> dict[str, Any]:
+        token = {"type": "http", "scheme": "bearer", "description": "Where the service asks for one."}
         return {
             "openapi": "3.1.0",
             "info": self.info,
             "paths": self.paths,
-            "components": {"schemas": self.schemas},
+            "components": {"schemas": self.schemas, "securitySchemes": {"token": token}},
+            "security": [{}, {"token": []}],
         }
 
     def _operation(
         self, summary: str, description: str, answer: dict[str, Any], errors: list[int]
     ) -> dict[str, Any]:
         responses: dict[str, Any] = {"200": {"description": "OK", "content": _json(answer)}}
-        for status in errors:
+        for status in sorted({*errors, *GUARDED}):
             codes = [code for code, value in self.codes.items() if value == status]
             responses[str(status)] = {"description": ", ".join(codes), "content": _json(ref("Error"))}
         return {"tags": ["service"], "summary": summary, "description": description, "responses": responses}

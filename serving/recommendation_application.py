@@ -52,7 +52,7 @@ class RecommendationApplication(Application):
     page = "recommendation"
 
     def __init__(self, state: RecommendationState, settings: Serve) -> None:
-        self.state = state
+        self.state, self.limits = state, recommendation_input.Limits.of(settings.requests)
         super().__init__(state, settings)
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -71,13 +71,13 @@ class RecommendationApplication(Application):
         return {"modes": MODES, "events": KINDS, "attributes": attributes, "stores": list(model.stores)}
 
     def document(self) -> dict[str, Any]:
-        return recommendation_openapi.document(self.state.model)
+        return recommendation_openapi.document(self.state.model, self.limits)
 
     async def recommend(self, request: Request) -> Response:
         return await run(self.predicting, self._recommend, self.state.model, await self.json_body(request))
 
     def _recommend(self, model: Recommender, body: bytes) -> Response:
-        ask = recommendation_input.ask(request_body.json_object(body))
+        ask = recommendation_input.ask(request_body.json_object(body), self.limits)
         (answer,) = model.recommend([ask])
         now = datetime.now(UTC)
         logged = Recommendation(new_id(now), now, model.version, ask.customer, ask.mode, answer)
@@ -115,7 +115,7 @@ class RecommendationApplication(Application):
 
     def _events(self, body: bytes) -> Response:
         model, now = self.state.model, datetime.now(UTC)
-        events = recommendation_input.events(request_body.json_object(body), now)
+        events = recommendation_input.events(request_body.json_object(body), now, self.limits)
         self.state.log.record_events(events, now)
         model.add_events(events)
         for kind, number in Counter(event.kind for event in events).items():

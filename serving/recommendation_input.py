@@ -4,16 +4,16 @@ Customers, products and stores that nobody knows are no error: the recommender s
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pipeline.core.errors import ParameterError
+from pipeline.core.serve_parameters import Requests
 from pipeline.tasks.recommendation.data.asking import KINDS, MODES, Ask, Event, Id, Kind, Mode
 from serving.http_errors import HttpError
 from serving.request_body import check_fields
 
-K_MAX = 100  # items of one answer
-LIST_MAX = 1000  # products in `basket` and in `exclude`
-EVENTS_MAX = 1000  # of one request
 DEMOGRAPHICS_MAX = 50  # attributes
 TEXT_MAX = 200  # characters of an id or an attribute, as many as the log's columns hold
 QUANTITY_MAX = 1e6
@@ -24,17 +24,35 @@ ASK_FIELDS = ("customer_id", "basket", "k", "mode", "exclude", "store_id", "demo
 EVENT_FIELDS = (("customer_id", "product_id", "kind"), ("quantity", "value", "time"))
 
 
-def ask(given: dict[str, Any]) -> Ask:
+@dataclass(frozen=True)
+class Limits:
+    """answer: products of one; basket: products in `basket`, and in `exclude`; events: of one request."""
+
+    answer: int
+    basket: int
+    events: int
+
+    @classmethod
+    def of(cls, requests: Requests) -> "Limits":
+        if requests.lists is None:
+            raise ParameterError(
+                "serve.requests.lists: null is not allowed for a recommendation service. "
+                "Set answer_max and basket_max, as the shipped project retail has them."
+            )
+        return cls(requests.lists.answer_max, requests.lists.basket_max, requests.batch_max)
+
+
+def ask(given: dict[str, Any], limits: Limits) -> Ask:
     """The question in the body of /recommend. A field that is null counts as left out."""
     check_fields(given, [], ASK_FIELDS)
     said = {name: value for name, value in given.items() if value is not None}
     customer, store = said.get("customer_id"), said.get("store_id")
     return Ask(
         customer=None if customer is None else _id(customer, "customer_id"),
-        basket=_ids(said.get("basket", []), "basket"),
-        k=_k(said.get("k", Ask.k)),
+        basket=_ids(said.get("basket", []), "basket", limits.basket),
+        k=_k(said.get("k", min(Ask.k, limits.answer)), limits.answer),
         mode=_mode(said.get("mode", Ask.mode)),
-        exclude=_ids(said.get("exclude", []), "exclude"),
+        exclude=_ids(said.get("exclude", []), "exclude", limits.basket),
         store=None if store is None else _id(store, "store_id"),
         demographics=_demographics(said.get("demographics", {})),
     )
@@ -48,7 +66,7 @@ def feedback(given: dict[str, Any]) -> tuple[str, Id, Kind]:
     return given["prediction_id"], _id(given["product_id"], "product_id"), _kind(given["event"], "event")
 
 
-def events(given: dict[str, Any], now: datetime) -> list[Event]:
+def events(given: dict[str, Any], now: datetime, limits: Limits) -> list[Event]:
     """The events in the body of /events; an error says which one. now: with a time zone."""
     check_fields(given, ["events"])
     listed = given["events"]
@@ -56,9 +74,9 @@ def events(given: dict[str, Any], now: datetime) -> list[Event]:
         raise HttpError("wrong_type", "events must be a list.")
     if not listed:
         raise HttpError("missing_field", "events must hold at least one event.")
-    if len(listed) > EVENTS_MAX:
+    if len(listed) > limits.events:
         raise HttpError(
-            "batch_too_large", f"One request may hold {EVENTS_MAX} events, this one has {len(listed)}."
+            "batch_too_large", f"One request may hold {limits.events} events, this one has {len(listed)}."
         )
     found = []
     for i, value in enumerate(listed):
@@ -112,19 +130,19 @@ def _text(value: str, name: str) -> str:
     return value
 
 
-def _ids(value: Any, name: str) -> tuple[Id, ...]:
+def _ids(value: Any, name: str, most: int) -> tuple[Id, ...]:
     if not isinstance(value, list):
         raise HttpError("wrong_type", f"{name} must be a list of product ids, not {_shown(value)}.")
-    if len(value) > LIST_MAX:
-        raise HttpError("too_long", f"{name} may hold {LIST_MAX} products, this one holds {len(value)}.")
+    if len(value) > most:
+        raise HttpError("too_long", f"{name} may hold {most} products, this one holds {len(value)}.")
     return tuple(_id(item, f"{name}[{i}]") for i, item in enumerate(value))
 
 
-def _k(value: Any) -> int:
+def _k(value: Any, most: int) -> int:
     if type(value) is not int:
         raise HttpError("wrong_type", f"k must be an integer, not {_shown(value)}.")
-    if not 1 <= value <= K_MAX:
-        raise HttpError("out_of_range", f"k must be from 1 to {K_MAX}, not {value}.")
+    if not 1 <= value <= most:
+        raise HttpError("out_of_range", f"k must be from 1 to {most}, not {value}.")
     return value
 
 

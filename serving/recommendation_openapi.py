@@ -8,12 +8,10 @@ from serving.http_errors import COMMON, RECOMMENDATION
 from serving.openapi import STRING, Document, a_list, an_object, in_path, query, ref
 from serving.recommendation_input import (
     DEMOGRAPHICS_MAX,
-    EVENTS_MAX,
-    K_MAX,
-    LIST_MAX,
     QUANTITY_MAX,
     TEXT_MAX,
     VALUE_MAX,
+    Limits,
 )
 
 NUMBER = {"type": "number"}
@@ -25,9 +23,9 @@ KIND = {"type": "string", "enum": list(KINDS)}
 EXAMPLE = {"customer_id": 1, "basket": [], "k": 5, "mode": "mixed"}
 
 
-def document(model: Model) -> dict[str, Any]:
+def document(model: Model, limits: Limits) -> dict[str, Any]:
     made = Document(f"{model.name}: recommendation", model.version, COMMON | RECOMMENDATION)
-    made.schemas |= _schemas()
+    made.schemas |= _schemas(limits)
     made.post(
         "/recommend",
         "Recommend products",
@@ -49,9 +47,9 @@ def document(model: Model) -> dict[str, Any]:
     made.post(
         "/events",
         "Say what customers did",
-        f"{EVENTS_MAX} at most, all or none. Stored for good before it is answered, and known to the "
+        f"{limits.events} at most, all or none. Stored for good before it is answered, and known to the "
         "customers' next recommendations. Sent twice, they count twice.",
-        {"application/json": an_object({"events": a_list(ref("Event"), 1, EVENTS_MAX)})},
+        {"application/json": an_object({"events": a_list(ref("Event"), 1, limits.events)})},
         an_object({"stored": INTEGER, "notes": _any_number(STRING)}),
         [400, 413, 415, 503],
     )
@@ -98,8 +96,8 @@ def document(model: Model) -> dict[str, Any]:
 _FEEDBACK: dict[str, Any] = {"prediction_id": STRING, "product_id": ID, "event": KIND}
 
 
-def _schemas() -> dict[str, Any]:
-    products = {"type": "array", "items": ID, "maxItems": LIST_MAX, "default": []}
+def _schemas(limits: Limits) -> dict[str, Any]:
+    products = {"type": "array", "items": ID, "maxItems": limits.basket, "default": []}
     product = {"product_id": ID, "name": STRING}
     basket_item = an_object({**product, "quantity": NUMBER})
     return {
@@ -108,7 +106,12 @@ def _schemas() -> dict[str, Any]:
             {
                 "customer_id": ID,
                 "basket": products,
-                "k": {"type": "integer", "minimum": 1, "maximum": K_MAX, "default": Ask.k},
+                "k": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": limits.answer,
+                    "default": min(Ask.k, limits.answer),
+                },
                 "mode": {**MODE, "default": Ask.mode},
                 "exclude": products,
                 "store_id": ID,

@@ -11,29 +11,30 @@ import orjson
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from pipeline.core.serve_parameters import Requests
 from serving.http_errors import HttpError
 
 MEBIBYTE = 1 << 20
-READ_SECONDS = 30  # for a whole body; slower clients would let unread requests pile up in memory
 # What a client still sends after it was refused must not be taken for its next request.
 CLOSE = {"connection": "close"}
 
 
-async def read(request: Request, limit: int) -> bytes:
-    """The body, of at most `limit` bytes; a longer one is refused before it is read."""
+async def read(request: Request, limits: Requests) -> bytes:
+    """The body; one that is longer than allowed is refused before it is read."""
+    limit, seconds = limits.body_max, limits.seconds_max
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
     chunks, size = [], 0
     try:
-        async with asyncio.timeout(READ_SECONDS):
+        async with asyncio.timeout(seconds):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > limit:
                     raise _too_large(limit)
                 chunks.append(chunk)
     except TimeoutError:
-        message = f"The body was not complete after {READ_SECONDS} seconds."
+        message = f"The body was not complete after {seconds:g} seconds."
         raise HttpError("body_too_slow", message, CLOSE) from None
     return b"".join(chunks)
 

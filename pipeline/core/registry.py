@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core import model_package, tracking
-from pipeline.core.artifacts import read_json, sha256, writing_folder
+from pipeline.core.artifacts import sha256, writing_folder
 from pipeline.core.errors import ModelError
 from pipeline.core.paths import Paths
 
@@ -152,7 +152,7 @@ def _log_model(run: tracking.StageRun, package: Path, checksum: str) -> tuple[st
 
 def _beside_network(folder: Path) -> list[str]:
     """The files of a package beside its network, whatever that one is called there."""
-    files = read_json(folder / model_package.DESCRIPTION)["files"]
+    files = model_package.read_description(folder)["files"]
     return [*(name for name in files if name != model_package.NETWORK), model_package.DESCRIPTION]
 
 

@@ -4,10 +4,12 @@
 service that is started from the source code reads params.yaml.
 """
 
+import ipaddress
 import json
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipeline.core import parameters
 from pipeline.core.parameters import Strict
@@ -15,16 +17,65 @@ from pipeline.core.parameters import Strict
 FILE = "serve.json"
 PARAMS = "params.yaml"
 
+Permission = Literal["predict", "feedback", "admin"]
+# Environment variables of the tokens that may do it; several are separated by commas. A Bento is shipped
+# to others, so no secret is a setting.
+TOKEN_VARIABLES: dict[Permission, str] = {
+    "predict": "FULLCYCLE_TOKEN_PREDICT",
+    "feedback": "FULLCYCLE_TOKEN_FEEDBACK",
+    "admin": "FULLCYCLE_TOKEN_ADMIN",
+}
+# "yes": listen on every interface although nobody is asked for a token.
+OPEN_VARIABLE = "FULLCYCLE_WITHOUT_TOKENS"
+# "yes": `serve.rate` does not count, because all requests are from one client that measures.
+UNLIMITED_VARIABLE = "FULLCYCLE_WITHOUT_RATE_LIMIT"
+
+
+class Pictures(Strict):
+    """What the pictures of one request may be, before any of them is decoded."""
+
+    megapixels_max: float = Field(gt=0, le=1000)
+    request_megapixels_max: float = Field(gt=0, le=10_000)
+
+    @property
+    def pixels_max(self) -> int:
+        """Of one picture."""
+        return int(self.megapixels_max * 1_000_000)
+
+    @property
+    def request_pixels_max(self) -> int:
+        """Of all pictures of one request."""
+        return int(self.request_megapixels_max * 1_000_000)
+
+
+class Lists(Strict):
+    """What the lists of a question to a recommender may hold."""
+
+    answer_max: int = Field(ge=1)
+    basket_max: int = Field(ge=1)
+
 
 class Requests(Strict):
-    """What one request may be."""
+    """What one request may be. batch_max: pictures or events; pictures, lists: None where a task has none."""
 
     body_mib_max: float = Field(gt=0, le=1024)
+    seconds_max: float = Field(gt=0, le=3600)
+    batch_max: int = Field(ge=1)
+    pictures: Pictures | None
+    lists: Lists | None
 
     @property
     def body_max(self) -> int:
         """Bytes."""
         return int(self.body_mib_max * (1 << 20))
+
+
+class Rate(Strict):
+    """How often one client may ask (serving/rate_limit.py)."""
+
+    per_second: float = Field(gt=0)
+    burst: int = Field(ge=1)
+    clients_max: int = Field(ge=1)
 
 
 class Admission(Strict):
@@ -37,6 +88,16 @@ class Admission(Strict):
 class Serve(Strict):
     requests: Requests
     admission: Admission
+    rate: Rate | None
+    proxies: tuple[str, ...]
+    retention_days: int | None = Field(ge=1)
+
+    @field_validator("proxies")
+    @classmethod
+    def _networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            ipaddress.ip_network(proxy)
+        return proxies
 
 
 def write(folder: Path, settings: Serve) -> None:

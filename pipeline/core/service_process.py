@@ -16,6 +16,7 @@ from types import FrameType
 import psutil
 
 from pipeline.core.errors import ServiceError
+from pipeline.core.serve_parameters import TOKEN_VARIABLES, UNLIMITED_VARIABLE
 
 HOST = "127.0.0.1"
 READY_SECONDS = 60.0  # a first start on a cold disk reads hundreds of MB of libraries
@@ -44,7 +45,7 @@ def serving(bento_tag: str, environment: dict[str, str], port: int | None = None
             process = subprocess.Popen(
                 command,
                 cwd=scratch,
-                env=os.environ | environment | home | {MARK: mark},
+                env=_of_this_machine() | environment | home | {MARK: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -57,6 +58,13 @@ def serving(bento_tag: str, environment: dict[str, str], port: int | None = None
             _stop(process, mark)
         if not _port_is_free(port):
             raise ServiceError(f"Port {port} is still held after {bento_tag} was stopped.\n{_tail(log)}")
+
+
+def _of_this_machine() -> dict[str, str]:
+    """The environment without the tokens and limits that are for the service's real clients: this one asks
+    as nobody in particular, as fast as it can, and nobody else can reach it."""
+    kept = {name: value for name, value in os.environ.items() if name not in TOKEN_VARIABLES.values()}
+    return kept | {UNLIMITED_VARIABLE: "yes"}
 
 
 def free_port() -> int:

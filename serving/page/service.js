@@ -1,9 +1,19 @@
-// Asking the service that this page comes from.
+// Asking the service that this page comes from, with a token where it wants one.
 
-export async function call(path, options) {
-  const response = await fetch(path, options);
+import { askForToken, token } from "./token.js";
+
+export async function call(path, options = {}) {
+  const sent = token();
+  const headers = { ...options.headers, ...(sent && { authorization: `Bearer ${sent}` }) };
+  const response = await fetch(path, { ...options, headers });
   const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(body.error?.message ?? `The service answered ${response.status}.`);
+  if (response.status === 401) {
+    await askForToken(body.error?.message);
+    return call(path, options);
+  }
+  const message = body.error?.message ?? `The service answered ${response.status}.`;
+  if (response.status === 403) askForToken(message);
+  if (!response.ok) throw new Error(message);
   return body;
 }
 

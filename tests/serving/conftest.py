@@ -24,7 +24,7 @@ from serving.recommendation_log import RecommendationLog
 from tests.serving.asgi_client import AsgiClient
 from tests.serving.fake_recommender import FakeRecommender
 from tests.serving.postgresql import Server, missing
-from tests.serving.synthetic import SETTINGS, write_package
+from tests.serving.synthetic import SETTINGS, SHOP_SETTINGS, write_package
 
 ROOT = Path(__file__).parents[2]
 SERVICE = "serving.image_classification:ImageClassification"
@@ -82,7 +82,7 @@ def shop_state(log_url: str) -> Iterator[RecommendationState]:
 
 @pytest.fixture
 def shop(shop_state: RecommendationState) -> AsgiClient:
-    return AsgiClient(RecommendationApplication(shop_state, SETTINGS))
+    return AsgiClient(RecommendationApplication(shop_state, SHOP_SETTINGS))
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from pipeline.core import model_package, serve_parameters
 
 DIGITS = tuple("0123456789")
 SETTINGS = serve_parameters.read(Path(__file__).parents[2], "digits")  # as shipped
+SHOP_SETTINGS = serve_parameters.read(Path(__file__).parents[2], "retail")
 
 
 def write_package(

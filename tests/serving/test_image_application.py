@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.prediction_log import read_predictions
-from serving import application, request_body
+from serving import application
 from serving.http_errors import COMMON, IMAGES, STATUS
 from serving.image_application import ImageApplication, ImageState
 from serving.image_log import ImageLog
@@ -274,10 +274,11 @@ def test_the_limit_holds_everywhere(client: AsgiClient, path: str) -> None:
     refused(client.post(path, content=bytes((8 << 20) + 1), headers=JSON), "body_too_large")
 
 
-def test_a_client_that_stops_sending_is_let_go(state: ImageState, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_stops_sending_is_let_go(state: ImageState) -> None:
     import asyncio
 
-    monkeypatch.setattr(request_body, "READ_SECONDS", 0.05)
+    requests = SETTINGS.requests.model_copy(update={"seconds_max": 0.05})
+    impatient = SETTINGS.model_copy(update={"requests": requests})
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
@@ -294,7 +295,7 @@ def test_a_client_that_stops_sending_is_let_go(state: ImageState, monkeypatch: p
         "headers": [(b"content-type", b"image/png")], "http_version": "1.1", "scheme": "http",
         "server": ("test", 80), "client": ("test", 1), "root_path": "",
     }  # fmt: skip
-    asyncio.run(ImageApplication(state, SETTINGS)(scope, receive, send))
+    asyncio.run(ImageApplication(state, impatient)(scope, receive, send))
     assert sent[0]["status"] == 408
 
 

@@ -60,8 +60,10 @@ def test_a_package_other_than_the_registered_is_refused(copy: Path) -> None:
         image_model.load(copy, "3", expected_sha256="0" * 64)
 
 
-def test_something_that_is_no_network_is_refused(copy: Path) -> None:
-    (copy / "network.onnx").write_bytes(b"no network")
+def test_a_network_that_cannot_be_run_is_refused(copy: Path) -> None:
+    network = linear_network(10, (1, 28, 28), seed=0)
+    network.graph.node[0].op_type = "Unheard"
+    onnx.save(network, str(copy / "network.onnx"))
     redescribe(copy)
     with pytest.raises(ModelError, match="ONNX Runtime cannot load it"):
         image_model.load(copy, "3")

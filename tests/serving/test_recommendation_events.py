@@ -14,7 +14,7 @@ from serving.recommendation_log import RecommendationLog
 from tests.serving.answers import products, recommended, refused
 from tests.serving.asgi_client import AsgiClient
 from tests.serving.fake_recommender import FakeRecommender
-from tests.serving.synthetic import SETTINGS
+from tests.serving.synthetic import SHOP_SETTINGS
 
 NOW = datetime.now(UTC)
 JSON = {"content-type": "application/json"}
@@ -203,7 +203,7 @@ def test_what_cannot_be_stored_is_not_acknowledged(tmp_path: Path) -> None:
     model = FakeRecommender()
     shop_state.model = model
     shop_state.log = RecommendationLog(f"sqlite:///{tmp_path}/blocked/shop.db", "shop", metrics())
-    shop = AsgiClient(RecommendationApplication(shop_state, SETTINGS))
+    shop = AsgiClient(RecommendationApplication(shop_state, SHOP_SETTINGS))
     response = shop.post("/events", json={"events": [EVENT]})
     refused(response, "log_unavailable")
     assert response.headers["retry-after"] == "5"

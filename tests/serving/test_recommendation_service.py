@@ -20,14 +20,14 @@ from pipeline.tasks.recommendation import deploy
 from tests import synthetic_shop
 from tests.recommendation import shop_package, shop_project
 from tests.serving.conftest import ROOT
-from tests.serving.synthetic import SETTINGS
+from tests.serving.synthetic import SHOP_SETTINGS
 
 CUSTOMERS = 60
 
 INSTANCE = """
 import json, sys
 from bentoml._internal.utils.args import set_arguments
-set_arguments({"project": "retail", "model": sys.argv[1]})
+set_arguments({"project": "retail", "model": sys.argv[1]})  # whose settings it takes
 from serving.recommendation import Recommendation
 instance = Recommendation()
 model = instance.application().state.model
@@ -60,7 +60,7 @@ def model_tag(bento_home: Path, package: Path) -> str:
 
 @pytest.fixture(scope="module")
 def bento_tag(model_tag: str) -> str:
-    return bento.build(ROOT, deploy.SERVICE, model_tag, SETTINGS)
+    return bento.build(ROOT, deploy.SERVICE, model_tag, SHOP_SETTINGS)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.core import model_package
+from pipeline.core import model_package, onnx_file
 from pipeline.core.errors import IncompatibleModel, ModelError
 from pipeline.tasks.recommendation.data.dataset import Catalogue
 from pipeline.tasks.recommendation.data.inputs import GIVEN, Inputs
@@ -55,6 +55,7 @@ def load(package: Path, catalogue: Catalogue, threads: int = 0) -> RankingNetwor
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     path = package / model_package.NETWORK
+    onnx_file.refuse_unsound(path)
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own exceptions have no common base but Exception

@@ -1,0 +1,95 @@
+"""`fullcycle forget`: deletes from the prediction log what is too old, or what somebody wants deleted.
+
+It asks nothing, so that a script can run it; what is not there is not deleted again, which is no error.
+"""
+
+import argparse
+import json
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING
+
+from pipeline.core import parameters
+from pipeline.core.errors import ParameterError, ServiceError
+from pipeline.core.paths import Paths
+
+if TYPE_CHECKING:
+    from pipeline.core.forgetting import Selection
+
+HELP = "delete from the prediction log: what is old, one prediction, or all of one customer"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("project", help="a project of params.yaml")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--before",
+        metavar="DATE",
+        help="what came before this day (UTC), or time such as 2026-03-01T18:00+01:00",
+    )
+    which.add_argument(
+        "--prediction", metavar="ID", help="the answer with this prediction_id, and its feedback"
+    )
+    which.add_argument(
+        "--customer", metavar="ID", help="questions, lists, feedback and events of one customer"
+    )
+    parser.add_argument("--json", action="store_true", help="for scripts")
+
+
+def run(arguments: argparse.Namespace, paths: Paths) -> None:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from pipeline.core import forgetting, prediction_log
+
+    known = parameters.read(paths.root / "params.yaml")
+    if paths.project not in known:
+        raise ParameterError(f"no project {paths.project!r} in params.yaml. There are: {', '.join(known)}.")
+    selections = _selections(arguments, paths.project)
+    log_url = prediction_log.url(paths)
+    shown = make_url(log_url).render_as_string(hide_password=True)
+    file = prediction_log.sqlite_file(log_url)
+    if file is not None and not file.is_file():
+        raise ParameterError(
+            f"There is no prediction log {file}. If it is elsewhere, {prediction_log.URL_VARIABLE} must say so."
+        )
+    try:
+        deleted = forgetting.forget(log_url, selections, compact=True)
+    except SQLAlchemyError as error:
+        raise ServiceError(
+            f"The prediction log {shown} could not be changed: {error}. What was deleted by then stays "
+            "deleted; run the same command again."
+        ) from None
+    if arguments.json:
+        print(json.dumps({"project": paths.project, "log": shown, "deleted": deleted}))
+        return
+    counts = ", ".join(f"{count:,} of {table}" for table, count in deleted.items())
+    print(f"{paths.project}: deleted from {shown}: {counts or 'nothing, the log is empty'}.")
+    print("  A service that runs remembers events that it has heard until it is started again.")
+
+
+def _selections(arguments: argparse.Namespace, project: str) -> "list[Selection]":
+    from pipeline.core import forgetting
+
+    if arguments.prediction is not None:
+        return forgetting.of_prediction(project, arguments.prediction)
+    if arguments.customer is not None:
+        return forgetting.of_customer(project, arguments.customer)
+    return forgetting.older_than(project, _moment(arguments.before))
+
+
+def _moment(given: str) -> datetime:
+    try:
+        if len(given) == len("2026-03-01"):
+            moment = datetime.combine(date.fromisoformat(given), time(), UTC)
+        else:
+            moment = datetime.fromisoformat(given)
+            if moment.tzinfo is None:
+                raise ValueError("a time needs a time zone")
+    except ValueError as error:
+        raise ParameterError(f"--before {given}: not a day such as 2026-03-01 ({error}).") from None
+    if moment > datetime.now(UTC):
+        raise ParameterError(
+            f"--before {given}: lies in the future, so everything would be deleted. If you want that, say "
+            f"--before {datetime.now(UTC).isoformat(timespec='seconds')}."
+        )
+    return moment

@@ -27,6 +27,7 @@ from pipeline.core import serve_parameters  # noqa: E402
 from pipeline.core.paths import Paths  # noqa: E402
 from serving.direct_service import DirectService  # noqa: E402
 from serving.prediction_log import PredictionLog  # noqa: E402
+from serving.trial import Trial  # noqa: E402
 
 usage_stats.do_not_track.cache_clear()  # the `bentoml` command has asked before this module is there
 
@@ -82,10 +83,11 @@ class StoredModel:
 
 
 class TaskService:
-    """What a task's service inherits. Its start sets `log`, which is closed when it stops."""
+    """What a task's service inherits. Its start sets `log` and `trial`, which are closed when it stops."""
 
     model = bentoml.models.BentoModel(model_tag())
     log: PredictionLog[Any]
+    trial: Trial[Any, Any, Any] | None = None
 
     @bentoml.on_deployment
     @staticmethod
@@ -115,4 +117,6 @@ class TaskService:
 
     @bentoml.on_shutdown
     def close(self) -> None:
+        if self.trial is not None:
+            self.trial.close()
         self.log.close()

@@ -24,11 +24,14 @@ from serving.image_metrics import image_metrics
 from serving.image_model import ImageModel
 from serving.prediction_log import new_id
 from serving.request_body import Part
+from serving.trial import Trial, client_key
 
 
 class ImageState:
     model: ImageModel
+    challenger: ImageModel | None = None
     log: ImageLog
+    trial: Trial[ImageModel, np.ndarray, np.ndarray] | None = None
 
 
 class ImageApplication(Application):
@@ -58,9 +61,12 @@ class ImageApplication(Application):
         body = await self.body(request)
         media_type = request_body.media_type(request)
         form = await request_body.multipart(request, body) if media_type == "multipart/form-data" else None
-        return await run(self.predicting, self._predict, model, body, media_type, form)
+        key = client_key(self.state.trial, request)
+        return await run(self.predicting, self._predict, model, body, media_type, form, key)
 
-    def _predict(self, model: ImageModel, body: bytes, media_type: str, form: Any) -> Response:
+    def _predict(
+        self, model: ImageModel, body: bytes, media_type: str, form: Any, key: str | None
+    ) -> Response:
         decoder = Decoder(model.image)
         if form is not None:
             image = _from_form(decoder, form)
@@ -70,21 +76,26 @@ class ImageApplication(Application):
             image = _from_json(decoder, body)
         else:
             raise unsupported(media_type, [*FORMATS, "multipart/form-data", "application/json"])
-        return json_response(self._answers(model, image[np.newaxis])[0])
+        return json_response(self._answers(model, image[np.newaxis], key)[0])
 
     async def predict_batch(self, request: Request) -> Response:
         model = self.state.model
         body = await self.json_body(request)
-        return await run(self.predicting, self._predict_batch, model, body)
+        key = client_key(self.state.trial, request)
+        return await run(self.predicting, self._predict_batch, model, body, key)
 
-    def _predict_batch(self, model: ImageModel, body: bytes) -> Response:
+    def _predict_batch(self, model: ImageModel, body: bytes, key: str | None) -> Response:
         given = request_body.json_object(body)
         request_body.check_fields(given, ["items"])
         images = Decoder(model.image).batch(given["items"])
-        return json_response({"predictions": self._answers(model, images)})
+        return json_response({"predictions": self._answers(model, images, key)})
 
-    def _answers(self, model: ImageModel, images: np.ndarray) -> list[dict[str, Any]]:
-        probabilities = model.probabilities(images)
+    def _answers(self, model: ImageModel, images: np.ndarray, key: str | None) -> list[dict[str, Any]]:
+        trial, asked = self.state.trial, None
+        if trial is None:
+            probabilities = model.probabilities(images)
+        else:
+            model, probabilities, asked = trial.answer(model, key, images)
         now = datetime.now(UTC)
         name = {"name": model.name, "version": model.version}
         answers = []
@@ -97,6 +108,8 @@ class ImageApplication(Application):
             answers.append(
                 {"prediction_id": prediction.id, "label": label, "probabilities": shares, "model": name}
             )
+        if trial is not None and asked is not None:
+            trial.shown(asked, images, [answer["prediction_id"] for answer in answers], now)
         return answers
 
     async def feedback(self, request: Request) -> Response:

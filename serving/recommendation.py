@@ -12,8 +12,10 @@ class Recommendation(TaskService):
     def __init__(self) -> None:
         from pipeline.core import model_package
         from pipeline.tasks.recommendation.data.recommender import Recommender
+        from serving import trial
         from serving.metrics import metrics
         from serving.recommendation_log import RecommendationLog
+        from serving.recommendation_trial import RecommendationTask
 
         stored = self.stored_model(Recommendation)
         model_package.verify(stored.folder, stored.sha256)
@@ -23,4 +25,7 @@ class Recommendation(TaskService):
         for events in log.stored_events():
             model.add_events(events)
         state.model, state.log = model, log
+        self.trial = state.trial = trial.begin(
+            settings.trial, state, RecommendationTask(), self.log_url(), project
+        )
         self.started()

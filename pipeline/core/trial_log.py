@@ -9,6 +9,7 @@ trial_stops  challengers that have left their bounds; lifted by a person, else f
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from sqlalchemy import (
     String,
     Table,
     func,
+    inspect,
     select,
 )
 
@@ -133,6 +135,33 @@ def read_trials(
     trial."""
     query = select(trials).where(*_of(project, challenger, since)).order_by(trials.c.at, trials.c.id)
     return prediction_log.read_rows(log_url, query)
+
+
+def read_standing(log_url: str, project: str, challenger: str) -> Standing:
+    """As `standing`; of a log that never saw a trial, too."""
+    with _opened(log_url) as connection:
+        return Standing(None, None) if connection is None else standing(connection, project, challenger)
+
+
+def lift_stops(log_url: str, project: str, challenger: str, why: str) -> int:
+    """As `lift`; of a log that never saw a trial, too."""
+    with _opened(log_url) as connection:
+        return 0 if connection is None else lift(connection, project, challenger, why)
+
+
+@contextmanager
+def _opened(log_url: str) -> Iterator[Connection | None]:
+    """A transaction, on the disk when it ends; None where there are no trials."""
+    file = prediction_log.sqlite_file(log_url)
+    if file is not None and not file.exists():
+        yield None
+        return
+    engine = prediction_log.engine(log_url, synchronous="FULL")
+    try:
+        with engine.begin() as connection:
+            yield connection if inspect(connection).has_table(trial_stops.name) else None
+    finally:
+        engine.dispose()
 
 
 def _of(project: str, challenger: str, since: datetime | None) -> tuple[Any, ...]:

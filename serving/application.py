@@ -74,11 +74,22 @@ class Model(Protocol):
     def sha256(self) -> str: ...
 
 
+class Described(Protocol):
+    def describe(self) -> dict[str, Any]: ...
+
+
 class State(Protocol):
-    """What answers at this moment. A request reads `model` once, so it may be exchanged between two."""
+    """What answers at this moment. A request reads `model` once, so it may be exchanged between two.
+
+    challenger: the model that `trial` tries beside it (serving/trial.py)
+    """
 
     @property
     def model(self) -> Model: ...
+    @property
+    def challenger(self) -> Model | None: ...
+    @property
+    def trial(self) -> Described | None: ...
 
 
 class Application:
@@ -193,10 +204,9 @@ class Application:
             self.storing.check()
 
     async def _model(self, _: Request) -> Response:
-        model = self._state.model
-        return json_response(
-            {"name": model.name, "version": model.version, "sha256": model.sha256} | self.describe()
-        )
+        model, trial = self._state.model, self._state.trial
+        told = {"name": model.name, "version": model.version, "sha256": model.sha256} | self.describe()
+        return json_response(told if trial is None else told | {"trial": trial.describe()})
 
     async def _document(self, _: Request) -> Response:
         return json_response(self.document())

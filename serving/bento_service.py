@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from serving.application import Application
     from serving.prediction_log import PredictionLog
     from serving.retention import Retention
+    from serving.trial import Trial
 
 usage_stats.do_not_track.cache_clear()  # the `bentoml` command has asked before this module is there
 
@@ -92,7 +93,7 @@ class StoredModel:
 
 
 class TaskService:
-    """What a task's service inherits. Its start sets `log`, which is closed when it stops.
+    """What a task's service inherits. Its start sets `log` and `trial`, which are closed when it stops.
 
     What answers is imported by `application` and `__init__`, in the workers: the process that starts them
     loads this class, too, and the service is ready the sooner for what that one does not import.
@@ -100,6 +101,7 @@ class TaskService:
 
     model = bentoml.models.BentoModel(model_tag())
     log: "PredictionLog[Any]"
+    trial: "Trial[Any, Any, Any] | None" = None
     retention: "Retention | None" = None
 
     @staticmethod
@@ -164,6 +166,8 @@ class TaskService:
 
     @bentoml.on_shutdown
     def close(self) -> None:
+        if self.trial is not None:
+            self.trial.close()
         if self.retention is not None:
             self.retention.close()
         self.log.close()

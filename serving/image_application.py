@@ -27,16 +27,22 @@ from serving.image_model import RUN_BATCH, ImageModel
 from serving.micro_batching import MicroBatcher
 from serving.prediction_log import new_ids
 from serving.request_body import Part
+from serving.trial import Asked, Trial, client_key
 
 # A picture up to here takes less time than to have a thread look at it; it is decoded on the event loop.
 BYTES_AT_ONCE = 1 << 16  # of a body
 PIXELS_AT_ONCE = 1 << 14  # of a picture that must be decoded
 LANES = int(os.environ.get("LANES", "1"))
 
+ImageAsked = Asked[ImageModel, np.ndarray, np.ndarray]
+Question = tuple[np.ndarray, ImageAsked | None]  # a picture, and the part that it has in a trial
+
 
 class ImageState:
     model: ImageModel
+    challenger: ImageModel | None = None
     log: ImageLog
+    trial: Trial[ImageModel, np.ndarray, np.ndarray] | None = None
 
 
 class ImageApplication(Application):
@@ -73,26 +79,64 @@ class ImageApplication(Application):
             image = _image(model, self.limits, body, media_type, form, PIXELS_AT_ONCE)
         except TakesLong:
             image = await run(self.predicting, _image, model, self.limits, body, media_type, form, None)
-        return await self.together.ask(model, image)
+        trial = self.state.trial
+        asked = None if trial is None else trial.asked(model, client_key(trial, request))
+        if asked is not None and asked.role == "canary":
+            return await run(self.predicting, self._predict_canary, model, image, asked)
+        return await self.together.ask(model, (image, asked))
 
-    def _predict(self, model: ImageModel, images: Sequence[np.ndarray]) -> list[Response]:
-        return list(map(json_response, self._answers(model, np.stack(images))))
+    def _predict(self, model: ImageModel, questions: Sequence[Question]) -> list[Response]:
+        """Pictures that came together. What only watches has its part of the trial after the answer."""
+        images = np.stack([image for image, _ in questions])
+        now = datetime.now(UTC)
+        answers = self._answers(model, images, model.probabilities(images), now)
+        for (image, asked), answer in zip(questions, answers, strict=True):
+            if asked is not None and self.state.trial is not None:
+                self.state.trial.shown(asked, image[np.newaxis], [answer["prediction_id"]], now)
+        return list(map(json_response, answers))
+
+    def _predict_canary(self, model: ImageModel, image: np.ndarray, asked: ImageAsked) -> Response:
+        """A picture of a client whom the challenger answers, if it can."""
+        images, trial = image[np.newaxis], self.state.trial
+        tried = None if trial is None else trial.by_challenger(asked, images)
+        probabilities = None if tried is None or tried.tried is None else tried.tried.answer
+        if tried is not None and probabilities is not None:
+            model = tried.model
+        else:
+            probabilities = model.probabilities(images)
+        now = datetime.now(UTC)
+        (answer,) = self._answers(model, images, probabilities, now)
+        if trial is not None and tried is not None:
+            trial.shown(tried, images, [answer["prediction_id"]], now)
+        return json_response(answer)
 
     async def predict_batch(self, request: Request) -> Response:
         model = self.state.model
         body = await self.json_body(request)
-        return await run(self.predicting, self._predict_batch, model, body)
+        key = client_key(self.state.trial, request)
+        return await run(self.predicting, self._predict_batch, model, body, key)
 
-    def _predict_batch(self, model: ImageModel, body: bytes) -> Response:
+    def _predict_batch(self, model: ImageModel, body: bytes, key: str | None) -> Response:
         given = request_body.json_object(body)
         request_body.check_fields(given, ["items"])
         booleans = request_body.may_hold_booleans(body)
         images = Decoder(model.image, self.limits, booleans=booleans).batch(given["items"])
-        return json_response({"predictions": self._answers(model, images)})
+        trial, asked = self.state.trial, None
+        if trial is None:
+            probabilities = model.probabilities(images)
+        else:
+            model, probabilities, asked = trial.answer(model, key, images)
+        now = datetime.now(UTC)
+        answers = self._answers(model, images, probabilities, now)
+        if trial is not None and asked is not None:
+            trial.shown(asked, images, [answer["prediction_id"] for answer in answers], now)
+        return json_response({"predictions": answers})
 
-    def _answers(self, model: ImageModel, images: np.ndarray) -> list[dict[str, Any]]:
-        probabilities = model.probabilities(images)
-        now, version, classes = datetime.now(UTC), model.version, model.classes
+    def _answers(
+        self, model: ImageModel, images: np.ndarray, probabilities: np.ndarray, now: datetime
+    ) -> list[dict[str, Any]]:
+        """Counts and logs what `model` answers."""
+        version, classes = model.version, model.classes
         ids = new_ids(now, len(images))
         labels = [classes[best] for best in probabilities.argmax(axis=1).tolist()]
         rows = zip(ids, probabilities, images, strict=True)

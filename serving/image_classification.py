@@ -19,12 +19,14 @@ class ImageClassification(TaskService):
         return ImageApplication(ImageState(), settings)
 
     def __init__(self) -> None:
-        from serving import image_model
+        from serving import image_model, trial
         from serving.image_log import ImageLog
+        from serving.image_trial import ImageTask
         from serving.metrics import metrics
 
         stored = self.stored_model(ImageClassification)
         state = self.application().state
         state.model = image_model.load(stored.folder, stored.version, stored.sha256)
         self.log = state.log = ImageLog(self.log_url(), project, metrics())
+        self.trial = state.trial = trial.begin(settings.trial, state, ImageTask(), self.log_url(), project)
         self.started()

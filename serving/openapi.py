@@ -6,6 +6,19 @@ from typing import Any
 GUARDED = (401, 403, 429)  # statuses of what is refused before a request is read
 STRING = {"type": "string"}
 SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+# Of GET /model, where a challenger may be tried (serving/trial.py).
+TRIAL = {
+    "type": "object",
+    "properties": {
+        "mode": {"type": "string", "enum": ["shadow", "canary"]},
+        "share": SHARE,
+        "challenger": {"type": ["string", "null"]},
+        "state": {"type": "string", "enum": ["waiting", "running", "stopped"]},
+        "why": STRING,
+    },
+    "required": ["mode", "share", "challenger", "state", "why"],
+    "additionalProperties": False,
+}
 
 
 class Document:

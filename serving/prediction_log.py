@@ -20,7 +20,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.core import prediction_log as tables
 from serving.http_errors import HttpError
-from serving.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +41,14 @@ class Prediction(Protocol):
     def nbytes(self) -> int: ...
 
 
+class LogMetrics(Protocol):
+    """What a log counts: of prometheus_client, two counters and a gauge."""
+
+    log_dropped: Any
+    log_failures: Any
+    log_waiting: Any
+
+
 P = TypeVar("P", bound=Prediction)
 T = TypeVar("T")
 
@@ -51,7 +58,7 @@ class PredictionLog(Generic[P]):
 
     table: sqlalchemy.Table  # of predictions; has the columns id and project
 
-    def __init__(self, url: str, project: str, metrics: Metrics) -> None:
+    def __init__(self, url: str, project: str, metrics: LogMetrics) -> None:
         self.url, self.project, self.metrics = url, project, metrics
         self.file = tables.sqlite_file(url)
         self.engine = tables.engine(url)

@@ -21,8 +21,10 @@ class Recommendation(TaskService):
     def __init__(self) -> None:
         from pipeline.core import model_package
         from pipeline.tasks.recommendation.data.recommender import Recommender
+        from serving import trial
         from serving.metrics import metrics
         from serving.recommendation_log import RecommendationLog
+        from serving.recommendation_trial import RecommendationTask
 
         stored = self.stored_model(Recommendation)
         model_package.verify(stored.folder, stored.sha256)
@@ -33,4 +35,7 @@ class Recommendation(TaskService):
             model.add_events(events)
         state = self.application().state
         state.model, state.log = model, log
+        self.trial = state.trial = trial.begin(
+            settings.trial, state, RecommendationTask(), self.log_url(), project
+        )
         self.started()

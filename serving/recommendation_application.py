@@ -15,6 +15,7 @@ from serving.application import Application, Endpoint, json_response, run
 from serving.prediction_log import new_id
 from serving.recommendation_log import Recommendation, RecommendationLog
 from serving.recommendation_metrics import recommendation_metrics
+from serving.trial import Trial, client_key
 
 LISTED_MAX = 100  # customers, products and baskets of one answer
 LISTED = 20  # where the address does not say how many
@@ -45,7 +46,9 @@ class Recommender(Protocol):
 
 class RecommendationState:
     model: Recommender
+    challenger: Recommender | None = None
     log: RecommendationLog
+    trial: Trial[Recommender, Ask, Answer] | None = None
 
 
 class RecommendationApplication(Application):
@@ -74,14 +77,25 @@ class RecommendationApplication(Application):
         return recommendation_openapi.document(self.state.model, self.limits)
 
     async def recommend(self, request: Request) -> Response:
-        return await run(self.predicting, self._recommend, self.state.model, await self.json_body(request))
+        key = client_key(self.state.trial, request)
+        return await run(
+            self.predicting, self._recommend, self.state.model, await self.json_body(request), key
+        )
 
-    def _recommend(self, model: Recommender, body: bytes) -> Response:
+    def _recommend(self, model: Recommender, body: bytes, key: str | None) -> Response:
         ask = recommendation_input.ask(request_body.json_object(body), self.limits)
-        (answer,) = model.recommend([ask])
+        trial, asked = self.state.trial, None
+        if trial is None:
+            (answer,) = model.recommend([ask])
+        else:
+            # The same customer gets the same model, on whatever device.
+            key = key if ask.customer is None else f"customer {ask.customer}"
+            model, answer, asked = trial.answer(model, key, ask)
         now = datetime.now(UTC)
         logged = Recommendation(new_id(now), now, model.version, ask.customer, ask.mode, answer)
         self.state.log.add(logged)
+        if trial is not None and asked is not None:
+            trial.shown(asked, ask, [logged.id], now)
         counters = recommendation_metrics()
         counters.recommendations.labels(model.version, answer.served_by, ask.mode).inc()
         counters.items.labels(ask.mode).inc(len(answer.items))
@@ -105,7 +119,7 @@ class RecommendationApplication(Application):
         if new:
             recommendation_metrics().events.labels(kind, "feedback").inc()
             if event is not None:
-                self.state.model.add_events([event])
+                self._remember([event])
         return json_response(
             {"prediction_id": prediction_id, "product_id": product, "event": kind, "new": new}
         )
@@ -117,11 +131,17 @@ class RecommendationApplication(Application):
         model, now = self.state.model, datetime.now(UTC)
         events = recommendation_input.events(request_body.json_object(body), now, self.limits)
         self.state.log.record_events(events, now)
-        model.add_events(events)
+        self._remember(events)
         for kind, number in Counter(event.kind for event in events).items():
             recommendation_metrics().events.labels(kind, "shop").inc(number)
         unknown = sorted({str(event.product) for event in events if not model.has_product(event.product)})
         return json_response({"stored": len(events), "notes": _note_of_unknown(unknown)})
+
+    def _remember(self, events: Sequence[Event]) -> None:
+        """Every model that answers knows what customers did."""
+        for model in (self.state.model, self.state.challenger):
+            if model is not None:
+                model.add_events(events)
 
     async def customers(self, request: Request) -> Response:
         parameters = dict(request.query_params)

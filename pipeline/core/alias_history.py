@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 WHY_LENGTH_MAX = TAG_LENGTH_MAX // 2  # characters; the record holds more than the reason
 ROLLED_BACK = "rolled back"
+TAKEN_OUT = "taken out"  # of its trial, by a person
 FOUND = "found"  # changed by other means than these, or a change that was interrupted
 
 
@@ -34,8 +35,8 @@ FOUND = "found"  # changed by other means than these, or a change that was inter
 class Change:
     """One alias, from one version to another; None: it pointed, or points, nowhere.
 
-    at: UTC, ISO 8601; action: promoted, replaced, refused, waiting, withdrawn, rolled back, restored or
-    found; stored: where the files of `new` lie, so that it can be registered again
+    at: UTC, ISO 8601; action: promoted, replaced, refused, waiting, withdrawn, taken out, rolled back,
+    restored or found; stored: where the files of `new` lie, so that it can be registered again
     """
 
     at: str
@@ -85,6 +86,15 @@ class History:
                 if change.action == ROLLED_BACK and change.old is not None and change.old.sha256 == sha256:
                     return change
         return None
+
+    def was_taken_out(self, sha256: str) -> bool:
+        """Whether a person has ended this model's time as challenger, and nobody has promoted it since."""
+        for change in reversed(self.changes):
+            if change.new is not None and change.new.sha256 == sha256:
+                return False
+            if change.action == TAKEN_OUT and change.old is not None and change.old.sha256 == sha256:
+                return True
+        return False
 
     def stored(self, sha256: str) -> str | None:
         """Where the files of a model lie, as last recorded."""

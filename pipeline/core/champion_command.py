@@ -1,4 +1,4 @@
-"""`fullcycle history`, `promote`, `rollback`: who is champion, since when and why; changing it by hand.
+"""`fullcycle history`, `promote`, `rollback`, `trial`: who is champion, since when and why; changing it.
 
 The aliases move within seconds. What is served follows with the next `dvc repro`, which sees the change.
 """
@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.core import champions, parameters, registry, registry_state, tracking
+from pipeline.core import champions, parameters, registry, registry_state, tracking, trial_command
 from pipeline.core.alias_history import Change
 from pipeline.core.errors import ModelError, ParameterError, TrackingError
 from pipeline.core.paths import Paths
@@ -21,12 +21,16 @@ HELP = {
     "history": "every change of the champion: who, when, from, to, why",
     "promote": "make a version the champion by hand: one that waits for approval, or was rolled back",
     "rollback": "go back to the champion before this one",
+    "trial": trial_command.HELP,
 }
 SHORT = 12  # hex digits of a checksum that a person is shown
 
 
 def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
     parser.add_argument("project", help="a project of params.yaml")
+    if verb == "trial":
+        trial_command.add_arguments(parser)
+        return
     if verb == "history":
         parser.add_argument("--json", action="store_true", help="for scripts")
         return
@@ -41,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     known = parameters.read(paths.root / "params.yaml")
     if paths.project not in known:
         raise ParameterError(f"no project {paths.project!r} in params.yaml. There are: {', '.join(known)}.")
-    if arguments.verb != "history" and not arguments.why.strip():
+    if arguments.verb in ("promote", "rollback") and not arguments.why.strip():
         raise ParameterError("--why: say why; who reads the history later knows nothing else.")
     from mlflow.exceptions import MlflowException
 
@@ -98,7 +102,7 @@ def rollback(client: "MlflowClient", paths: Paths, arguments: argparse.Namespace
     ]
 
 
-VERBS = {"history": history, "promote": promote, "rollback": rollback}
+VERBS = {"history": history, "promote": promote, "rollback": rollback, "trial": trial_command.run}
 
 
 def _moved(paths: Paths, version: Version) -> list[str]:

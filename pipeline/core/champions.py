@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core import alias_history, model_package, registry, registry_state
-from pipeline.core.alias_history import FOUND, ROLLED_BACK, WHY_LENGTH_MAX, Change, History
+from pipeline.core.alias_history import FOUND, ROLLED_BACK, TAKEN_OUT, WHY_LENGTH_MAX, Change, History
 from pipeline.core.errors import FullcycleError, ModelError
 from pipeline.core.paths import Paths
 from pipeline.core.registry import ALIASES, CHALLENGER, CHAMPION, PREVIOUS, Version
@@ -49,12 +49,22 @@ def promote(
 
 
 def challenge(client: "MlflowClient", paths: Paths, version: Version, action: str, why: str) -> None:
-    """`version` is the challenger. action: refused, or waiting (for a person)"""
+    """`version` is the challenger, unless a person has taken it out of a trial. action: refused, or waiting
+    (for a person)"""
     with _alone(paths):
         now = _aliases(client, paths.project)
-        if now[CHALLENGER] != version or registry.tag(client, version, PROMOTION) != action:
+        is_known = now[CHALLENGER] == version and registry.tag(client, version, PROMOTION) == action
+        if not is_known and not look(client, paths).was_taken_out(version.sha256):
             _move(client, paths, now, {CHALLENGER: (version, action)}, why)
         registry.retag(client, version, {PROMOTION: action, REASON: why})
+
+
+def withdraw(client: "MlflowClient", paths: Paths, version: Version, why: str) -> None:
+    """`version` is the challenger no longer. ModelError: it is not by now."""
+    with _alone(paths):
+        now = _aliases(client, paths.project)
+        _refuse_other(client, paths.project, CHALLENGER, version)
+        _move(client, paths, now, {CHALLENGER: (None, TAKEN_OUT)}, why)
 
 
 def roll_back(client: "MlflowClient", paths: Paths, why: str) -> tuple[Version, Version]:

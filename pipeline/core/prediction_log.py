@@ -153,7 +153,7 @@ def read_predictions(
         .order_by(predictions.c.at.desc(), predictions.c.id.desc())
         .limit(last)
     )
-    return list(_rows(log_url, _within(query, predictions, since, project)))[::-1]
+    return list(read_rows(log_url, _within(query, predictions, since, project)))[::-1]
 
 
 def read_recommendations(
@@ -171,12 +171,12 @@ def read_recommendations(
     query = (
         select(recommendations).order_by(recommendations.c.at.desc(), recommendations.c.id.desc()).limit(last)
     )
-    found = list(_rows(log_url, _within(query, recommendations, since, project)))[::-1]
+    found = list(read_rows(log_url, _within(query, recommendations, since, project)))[::-1]
     if not found:
         return []
     said: dict[str, list[tuple[str, str]]] = {row["id"]: [] for row in found}
     answers = select(events).where(events.c.prediction_id.is_not(None), events.c.at >= found[0]["at"])
-    for event_ in _rows(log_url, answers.order_by(events.c.at, events.c.id)):
+    for event_ in read_rows(log_url, answers.order_by(events.c.at, events.c.id)):
         if event_["prediction_id"] in said:
             said[event_["prediction_id"]].append((event_["product"], event_["kind"]))
     return [row | {"feedback": said[row["id"]]} for row in found]
@@ -191,7 +191,7 @@ def read_events(
     (str), kind, time (UTC), quantity, value, prediction_id (None where it is no feedback).
     """
     query = select(events).order_by(events.c.at, events.c.id)
-    return _rows(log_url, _within(query, events, since, project))
+    return read_rows(log_url, _within(query, events, since, project))
 
 
 def _within(query: Select[Any], table: Table, since: datetime | None, project: str | None) -> Select[Any]:
@@ -200,7 +200,7 @@ def _within(query: Select[Any], table: Table, since: datetime | None, project: s
     return query if project is None else query.where(table.c.project == project)
 
 
-def _rows(log_url: str, query: Select[Any]) -> Iterator[dict[str, Any]]:
+def read_rows(log_url: str, query: Select[Any]) -> Iterator[dict[str, Any]]:
     """Rows as they are read, nothing where nothing was ever logged; times are UTC."""
     file = sqlite_file(log_url)
     if file is not None and not file.exists():
@@ -215,12 +215,12 @@ def _rows(log_url: str, query: Select[Any]) -> Iterator[dict[str, Any]]:
         with reader.connect().execution_options(yield_per=ROWS_AT_ONCE) as connection:
             for row in connection.execute(query).mappings():
                 yield {
-                    name: _utc(value) if isinstance(value, datetime) else value for name, value in row.items()
+                    name: utc(value) if isinstance(value, datetime) else value for name, value in row.items()
                 }
     finally:
         reader.dispose()
 
 
-def _utc(value: datetime) -> datetime:
+def utc(value: datetime) -> datetime:
     """SQLite stores no time zone; what is stored is UTC."""
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

@@ -7,9 +7,9 @@ service that is started from the source code reads params.yaml.
 import ipaddress
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from pipeline.core import parameters
 from pipeline.core.parameters import Strict
@@ -85,9 +85,52 @@ class Admission(Strict):
     wait_ms_max: float = Field(gt=0)
 
 
+class Bounds(Strict):
+    """What a challenger may not leave (serving/trial_judge.py)."""
+
+    error_share_max: float = Field(gt=0, lt=1)
+    latency_ratio_max: float = Field(ge=1)
+    latency_ms_max: float = Field(gt=0)
+    slow_share_max: float = Field(gt=0, lt=1)
+
+
+# YAML 1.1 reads a bare `off` as false.
+Mode = Annotated[
+    Literal["off", "shadow", "canary"], BeforeValidator(lambda given: "off" if given is False else given)
+]
+
+
+class Trial(Strict):
+    """How the challenger is tried on real requests (serving/trial.py), and what promoting it on their
+    evidence takes (core/trial_evidence.py)."""
+
+    mode: Mode
+    share: float = Field(gt=0, le=1)
+    salt: str = Field(min_length=1)
+    timeout_ms: float = Field(gt=0)
+    waiting_max: int = Field(ge=1)
+    warmup_answers: int = Field(ge=0)
+    window: int = Field(ge=10)
+    confidence: float = Field(ge=0.5, lt=1)
+    bounds: Bounds
+    answers_min: int = Field(ge=1)
+    feedback_min: int = Field(ge=2)
+    feedback_hours: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _leaves_room_for_a_control(self) -> Self:
+        if self.mode == "canary" and self.share > 0.5:
+            raise ValueError(
+                f"share is {self.share:g}, and a canary takes 0.5 at most: as many clients of the champion "
+                "are what it is held against"
+            )
+        return self
+
+
 class Serve(Strict):
     requests: Requests
     admission: Admission
+    trial: Trial
     rate: Rate | None
     proxies: tuple[str, ...]
     retention_days: int | None = Field(ge=1)

@@ -1,0 +1,292 @@
+"""A challenger on real requests beside the champion: in silence (shadow), or for a share of clients (canary).
+
+No request fails, and none waits, because of a trial. A shadow is asked by a thread of its own after the
+client was answered; when too many wait, the next are left out and counted. A canary that raises, gives no
+numbers or takes too long has failed: the champion answers in its place. A challenger that leaves its bounds
+(trial_judge.py) gets no more requests from that moment on, also after a restart (trial_watch.py).
+
+Who gets the canary hangs on the hash of a salt, the challenger and the client's key: the same client gets
+the same model as long as the trial lasts, and each trial picks other clients. As many clients more are the
+control group. A request without a key is drawn by itself.
+
+Times are compared on the same question: the model that did not answer the client answers the question once
+more, in the trial's thread. How the service batches its requests has therefore no part in them.
+"""
+
+import hashlib
+import logging
+import queue
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+from starlette.requests import Request
+
+from pipeline.core.serve_parameters import Trial as Settings
+from pipeline.core.trial_log import Role
+from serving.application import Model
+from serving.trial_log import Tried, rows
+from serving.trial_metrics import trial_metrics
+from serving.trial_watch import Running, State, Watch
+
+logger = logging.getLogger(__name__)
+
+SESSION_HEADER = "x-session-id"
+CANARY_THREADS = 4  # questions that a canary answers at once; the champion takes what is beyond
+CLOSE_TIMEOUT = 2.0  # seconds that shutting down waits for the question that the thread is at
+
+M = TypeVar("M", bound=Model)
+Q = TypeVar("Q")
+A = TypeVar("A")
+M_contra = TypeVar("M_contra", bound=Model, contravariant=True)
+Q_contra = TypeVar("Q_contra", contravariant=True)
+
+
+class Task(Protocol[M_contra, Q_contra, A]):
+    """What a trial must know of a task's models, questions and answers."""
+
+    def differs(self, champion: M_contra, challenger: M_contra) -> str:
+        """Why the two do not answer the same questions in the same words; "" where they do."""
+
+    def compute(self, model: M_contra, question: Q_contra) -> A: ...
+
+    def is_sound(self, answer: A) -> bool:
+        """Whether a client could be shown it: every number is one."""
+
+    def logged(self, model: M_contra, answer: A) -> Sequence[Any]:
+        """What the log keeps: one JSON value for each prediction of the request."""
+
+
+@dataclass(frozen=True)
+class Asked(Generic[M, Q, A]):
+    """The part that one request has in a trial. unit: 16 hex digits, of the client, or of the request where
+    it has no key; tried: the challenger's answer, None while it has none."""
+
+    running: Running[M]
+    role: Role
+    unit: str
+    tried: Tried[A] | None = None
+
+    @property
+    def model(self) -> M:
+        """Who answers the client."""
+        is_canary = self.role == "canary" and self.tried is not None and self.tried.error is None
+        return self.running.challenger if is_canary else self.running.champion
+
+
+class Trial(Generic[M, Q, A]):
+    """Its methods may be called by many threads."""
+
+    def __init__(
+        self, settings: Settings, state: State[M], task: Task[M, Q, A], log_url: str, project: str
+    ) -> None:
+        self._settings, self._state, self._task = settings, state, task
+        self._watch = Watch(settings, state, task.differs, log_url, project)
+        self._free = threading.Semaphore(CANARY_THREADS)
+        self._questions: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._shown: queue.SimpleQueue[_Shown[M, Q, A] | None] = queue.SimpleQueue()
+        self._waiting, self._counting = 0, threading.Lock()
+        self._closing = threading.Event()
+        for number in range(CANARY_THREADS):
+            threading.Thread(target=self._canary, name=f"trial-canary-{number}", daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name="trial", daemon=True)
+        self._thread.start()
+
+    def asked(self, champion: M, key: str | None) -> Asked[M, Q, A] | None:
+        """The part of a request that `champion` is to answer; None: it has none. key: of the client."""
+        running = self._watch.running
+        if (
+            running is None
+            or running.stopped is not None
+            or running.champion is not champion
+            or running.challenger is not self._state.challenger
+        ):
+            return None
+        share = self._settings.share
+        if self._settings.mode == "shadow":
+            drawn = random.random() < share
+            return Asked(running, "shadow", self._unit(running, key)) if drawn else None
+        unit = self._unit(running, key)
+        place = int(unit, 16) / (1 << 64)
+        if place < share:
+            return Asked(running, "canary", unit)
+        return Asked(running, "control", unit) if place >= 1 - share else None
+
+    def by_challenger(self, asked: Asked[M, Q, A], question: Q) -> Asked[M, Q, A] | None:
+        """A canary's question answered by the challenger, or failed; None: it is busy, so that the request
+        has no part. Waits for `timeout_ms` at most; of another role nothing is asked."""
+        if asked.role != "canary":
+            return asked
+        if not self._free.acquire(blocking=False):
+            trial_metrics().dropped.labels("canary").inc()
+            return None
+        answered: Future[Tried[A]] = Future()
+
+        def work() -> None:
+            try:
+                answered.set_result(self._try(asked.running.challenger, question))
+            finally:
+                self._free.release()
+
+        self._questions.put(work)
+        limit = self._settings.timeout_ms
+        try:
+            tried = answered.result(limit / 1000)
+        except TimeoutError:
+            tried = Tried(None, limit, _too_slow(limit))
+        self._judge(asked, tried)
+        return replace(asked, tried=tried)
+
+    def answer(self, champion: M, key: str | None, question: Q) -> tuple[M, A, Asked[M, Q, A] | None]:
+        """Who answers a client, what, and the part that the request has."""
+        asked = self.asked(champion, key)
+        if asked is not None:
+            asked = self.by_challenger(asked, question)
+            if asked is not None and asked.tried is not None and asked.tried.answer is not None:
+                return asked.model, asked.tried.answer, asked
+        return champion, self._task.compute(champion, question), asked
+
+    def shown(self, asked: Asked[M, Q, A], question: Q, ids: Sequence[str], at: datetime) -> None:
+        """What the client was shown: ids of the predictions. Never waits."""
+        work = _Shown(asked, question, ids, at)
+        if asked.role == "control" or (asked.tried is not None and asked.tried.error is not None):
+            self._write(work)
+            return
+        with self._counting:
+            is_full = self._waiting > 0 and self._waiting + len(ids) > self._settings.waiting_max
+            if not is_full:
+                self._waiting += len(ids)
+        if not is_full:
+            self._shown.put(work)
+            return
+        trial_metrics().dropped.labels(asked.role).inc()
+        if asked.role == "canary":
+            self._write(work)
+
+    def describe(self) -> dict[str, Any]:
+        """For GET /model. challenger: version, None where none is tried; why: that, or why it was stopped."""
+        running = self._watch.running
+        told: dict[str, Any] = {"mode": self._settings.mode, "share": self._settings.share}
+        if running is None:
+            return told | {"challenger": None, "state": "waiting", "why": self._watch.why_not}
+        version, stopped = running.challenger.version, running.stopped
+        state = "running" if stopped is None else "stopped"
+        return told | {"challenger": version, "state": state, "why": stopped or ""}
+
+    def close(self) -> None:
+        """What still waits for its second answer is left out; what was found is written."""
+        self._closing.set()
+        self._shown.put(None)
+        for _ in range(CANARY_THREADS):
+            self._questions.put(None)
+        self._thread.join(CLOSE_TIMEOUT)
+        self._watch.close()
+
+    def _unit(self, running: Running[M], key: str | None) -> str:
+        if key is None:
+            return secrets.token_hex(8)
+        told = f"{self._settings.salt}\0{running.challenger.sha256}\0{key}"
+        return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+
+    def _try(self, model: M, question: Q) -> Tried[A]:
+        start = time.perf_counter()
+        answer = error = None
+        try:
+            answer = self._task.compute(model, question)
+            if not self._task.is_sound(answer):
+                error = "the answer holds what is no finite number"
+        except Exception as raised:  # whatever a challenger does, the client gets an answer
+            error = f"{type(raised).__name__}: {raised}"
+        milliseconds = 1000 * (time.perf_counter() - start)
+        if error is None and milliseconds > self._settings.timeout_ms:
+            error = _too_slow(self._settings.timeout_ms)
+        return Tried(None if error else answer, milliseconds, error)
+
+    def _judge(self, asked: Asked[M, Q, A], tried: Tried[A]) -> None:
+        outcome = "answered" if tried.error is None else "failed"
+        trial_metrics().answers.labels(asked.running.challenger.version, asked.role, outcome).inc()
+        self._watch.judge_answer(asked.running, tried.error)
+
+    def _canary(self) -> None:
+        """A challenger that never returns holds this thread, and no request."""
+        while (work := self._questions.get()) is not None:
+            work()
+
+    def _work(self) -> None:
+        """The thread that asks the model that did not answer the client."""
+        while (work := self._shown.get()) is not None and not self._closing.is_set():
+            try:
+                self._ask_other(work)
+            except Exception:
+                logger.exception("What a trial found could not be kept.")
+            with self._counting:
+                self._waiting -= len(work.ids)
+
+    def _ask_other(self, work: "_Shown[M, Q, A]") -> None:
+        asked, running = work.asked, work.asked.running
+        if running.stopped is not None:
+            if asked.role == "canary":
+                self._write(work)
+            return
+        tried = asked.tried
+        if tried is None:
+            tried = self._try(running.challenger, work.question)
+            self._judge(asked, tried)
+            work = replace(work, asked=replace(asked, tried=tried))
+        if tried.error is not None:
+            self._write(work)
+            return
+        champion = self._try(running.champion, work.question)
+        if champion.error is None:
+            is_timed = self._watch.judge_time(running, tried.milliseconds, champion.milliseconds)
+            self._write(work, champion, is_timed)
+        else:
+            self._write(work)
+
+    def _write(
+        self, work: "_Shown[M, Q, A]", champion: Tried[A] | None = None, is_timed: bool = False
+    ) -> None:
+        """champion: its answer to the same question, None where it was not asked again."""
+        asked, running = work.asked, work.asked.running
+        to_canary = champion if asked.role == "canary" else None
+        made = rows(
+            running.challenger, running.champion.version, asked.role, asked.unit, work.ids, work.at,
+            asked.tried, self._logged(running.challenger, asked.tried),
+            self._logged(running.champion, to_canary),
+            champion.milliseconds if champion and is_timed else None,
+        )  # fmt: skip
+        for row in made:
+            running.log.add(row)
+
+    def _logged(self, model: M, tried: Tried[A] | None) -> Sequence[Any] | None:
+        return None if tried is None or tried.answer is None else self._task.logged(model, tried.answer)
+
+
+@dataclass(frozen=True)
+class _Shown(Generic[M, Q, A]):
+    asked: Asked[M, Q, A]
+    question: Q
+    ids: Sequence[str]
+    at: datetime
+
+
+def begin(
+    settings: Settings, state: State[M], task: Task[M, Q, A], log_url: str, project: str
+) -> Trial[M, Q, A] | None:
+    """The trial that a service has; None where it is off."""
+    return None if settings.mode == "off" else Trial(settings, state, task, log_url, project)
+
+
+def client_key(trial: Trial[Any, Any, Any] | None, request: Request) -> str | None:
+    """What the client calls itself, None where it does not or nothing is tried."""
+    return None if trial is None else request.headers.get(SESSION_HEADER)
+
+
+def _too_slow(limit: float) -> str:
+    return f"no answer within {limit:g} ms"

@@ -1,6 +1,6 @@
-"""What `bentoml containerize` makes an image of: linted, and run as its Dockerfile says, without Docker.
+"""The image of a Bento: its Dockerfile is linted, and run as it says, without Docker.
 
-A folder stands for the image: the Bento as Docker is given it, and the packages of serving/requirements.txt
+A folder stands for the image: the Bento as `bentoml export` gives it to Docker, and the packages of serving/requirements.txt
 and what they need, of those that are installed here. Its entry point runs as its user with its variables.
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from pipeline.core import kubernetes
 from pipeline.core.artifacts import sha256_of_folder
@@ -108,19 +109,24 @@ class Image:
 def image(bento_tag: str) -> Iterator[Image]:
     if os.geteuid() != 0:
         pytest.skip("only root may start a process of another user")
-    import bentoml
-    from bentoml._internal.container import construct_containerfile
+    with tempfile.TemporaryDirectory(prefix="fullcycle-image-", dir="/tmp") as made:
+        folder = Path(made)  # where another user gets to, unlike a folder of pytest's
+        folder.chmod(0o755)
+        export(bento_tag, folder / "bento")
+        for path in (folder / "bento", *(folder / "bento").rglob("*")):
+            path.chmod(0o755)  # COPY --chmod
+        install(folder / "venv")
+        yield Image(folder)
 
-    folder = Path(tempfile.mkdtemp(prefix="fullcycle-image-", dir="/tmp"))
-    folder.chmod(0o755)
-    with construct_containerfile(bentoml.get(bento_tag)) as (context, dockerfile):
-        assert Path(dockerfile).read_text().strip() == DOCKERFILE.read_text().strip()
-        shutil.copytree(context, folder / "bento")
-    for path in (folder / "bento", *(folder / "bento").rglob("*")):
-        path.chmod(0o755)  # COPY --chmod
-    install(folder / "venv")
-    yield Image(folder)
-    shutil.rmtree(folder)
+
+def export(bento_tag: str, folder: Path) -> None:
+    """What Docker is given to build from."""
+    archive = folder.with_suffix(".tar")
+    command = [sys.executable, "-m", "bentoml", "export", bento_tag, str(archive)]
+    subprocess.run(command, check=True, capture_output=True)
+    shutil.unpack_archive(archive, folder)
+    archive.unlink()
+    assert (folder / "src" / "serving" / "Dockerfile").read_text() == DOCKERFILE.read_text()
 
 
 def install(venv: Path) -> None:
@@ -129,10 +135,10 @@ def install(venv: Path) -> None:
     for name in needed(ROOT / "serving" / "requirements.txt"):
         distribution = metadata.distribution(name)
         for file in distribution.files or ():
-            target = packages / file
-            if ".." not in file.parts and "__pycache__" not in file.parts:
+            source, target = Path(str(distribution.locate_file(file))), packages / file
+            if ".." not in file.parts and source.is_file():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                link_or_copy(Path(str(distribution.locate_file(file))), target)
+                link_or_copy(source, target)
     script = venv / "bin" / "bentoml"
     script.write_text(
         f"#!{venv}/bin/python\nimport sys\nfrom bentoml_cli.cli import cli\nsys.exit(cli())\n"
@@ -144,7 +150,7 @@ def link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:  # another file system
-        shutil.copyfile(source, target)
+        shutil.copy2(source, target)
 
 
 def needed(requirements: Path) -> set[str]:
@@ -154,11 +160,11 @@ def needed(requirements: Path) -> set[str]:
     seen: set[tuple[str, frozenset[str]]] = set()
     while todo:
         asked = todo.pop()
-        key = (asked.name.lower(), frozenset(asked.extras))
+        key = (canonicalize_name(asked.name), frozenset(asked.extras))
         if key in seen:
             continue
         seen.add(key)
-        found.add(asked.name)
+        found.add(key[0])
         for line in metadata.requires(asked.name) or ():
             more = Requirement(line)
             if more.marker is None or any(

@@ -28,6 +28,7 @@ from pipeline.core.source_state import source_state
 from pipeline.core.stage import Context, Evidence, main, plain
 
 PARAMS = ("goals", "serve", "deploy")
+FORBIDDEN = "torch"  # a service that loads it needs an image of gigabytes, and seconds more to start
 
 
 def run(context: Context) -> Evidence:
@@ -53,7 +54,7 @@ def run(context: Context) -> Evidence:
                 seconds=limits.load_seconds,
                 connections=limits.connections,
             )
-            memory_mib, with_torch = service.memory_mib(), service.processes_with("torch")
+            memory_mib, with_torch = service.memory_mib(), service.processes_with(FORBIDDEN)
     figures = {
         **hook.compare(answers, proof, limits.tolerance),
         **load,

@@ -12,14 +12,16 @@ from pipeline.core.paths import Paths
 from pipeline.core.prediction_log import URL_VARIABLE
 
 TEMPLATE = Path(__file__).with_name("kubernetes.yaml.j2")
-SCOPES = ("predict", "feedback", "admin")  # what a token may allow: keys of the Secret
+# What a token may allow, the key of the Secret, and the variable by which the service is told.
+TOKEN_VARIABLES = {each: f"FULLCYCLE_TOKEN_{each.upper()}" for each in ("predict", "feedback", "admin")}
 # As serving/Dockerfile has them.
 UID = 10001
 PORT = 3000
 LOG_FOLDER = "/var/lib/fullcycle"
 SCRATCH_MIB = 256
 LEAVE_SECONDS = 5  # a pod that ends is still sent requests until every node has heard of it
-DRAIN_SECONDS = 30  # BentoML's own limit for answering what was accepted
+DRAIN_SECONDS = 30  # for answering what was accepted: a body may take as long to come
+STOP_SECONDS = 5  # for writing the prediction log
 
 
 def write(paths: Paths, text: str) -> None:
@@ -37,6 +39,7 @@ def render(bento_tag: str, container: Container) -> str:
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     return environment.from_string(TEMPLATE.read_text()).render(
+        project=project,
         name=project.replace("_", "-").strip("-"),
         version=version,
         bento_tag=bento_tag,
@@ -44,12 +47,12 @@ def render(bento_tag: str, container: Container) -> str:
         container=container,
         millicores=math.ceil(container.cpu_cores * 1000),
         millicores_max=math.ceil(container.cpu_cores_max * 1000),
-        scopes=SCOPES,
+        tokens=TOKEN_VARIABLES,
         uid=UID,
         port=PORT,
         log_folder=LOG_FOLDER,
         log_variable=URL_VARIABLE,
         scratch_mib=SCRATCH_MIB,
         leave_seconds=LEAVE_SECONDS,
-        grace_seconds=LEAVE_SECONDS + DRAIN_SECONDS + 5,
+        grace_seconds=LEAVE_SECONDS + DRAIN_SECONDS + STOP_SECONDS,
     )

@@ -22,7 +22,6 @@ HOST = "127.0.0.1"
 READY_SECONDS = 60.0  # a first start on a cold disk reads hundreds of MB of libraries
 STOP_SECONDS = 10.0  # for answering what is under way and writing the prediction log
 MARK = "FULLCYCLE_SERVICE_ID"  # environment variable by which every process of the service is found
-TOKENS = "FULLCYCLE_TOKEN_"  # how the names of variables begin that hold a token which clients must show
 LOG_LINES = 20
 MIB = 1 << 20
 
@@ -79,7 +78,7 @@ def running(
             process = subprocess.Popen(
                 command,
                 cwd=scratch,
-                env=_without_tokens() | environment | home | {MARK: mark},
+                env=os.environ | environment | home | {MARK: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -110,11 +109,6 @@ def _port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _without_tokens() -> dict[str, str]:
-    """The environment. Tokens guard the service that is open to others; this one is asked from here alone."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(TOKENS)}
 
 
 def _private_home(scratch: Path) -> Path:

@@ -28,7 +28,7 @@ from tests.serving.conftest import ROOT
 from tests.serving.pictures import digit, encoded
 
 DOCKERFILE = ROOT / "serving" / "Dockerfile"
-TOKENS = {"FULLCYCLE_TOKEN_PREDICT": "p" * 32, "FULLCYCLE_TOKEN_FEEDBACK": "f" * 32}
+TOKENS = {variable: permission * 8 for permission, variable in kubernetes.TOKEN_VARIABLES.items()}
 
 
 def lint(dockerfile: Path) -> subprocess.CompletedProcess[str]:
@@ -185,15 +185,16 @@ def test_the_entry_point_serves_as_a_user_who_may_change_nothing(image: Image, t
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
             wait_until_ready(client, process, log)
-            headers = {"authorization": f"Bearer {TOKENS['FULLCYCLE_TOKEN_PREDICT']}"}
+            client.headers["authorization"] = f"Bearer {TOKENS['FULLCYCLE_TOKEN_PREDICT']}"
             answer = client.post(
-                "/predict", content=encoded(digit()), headers=headers | {"content-type": "image/png"}
+                "/predict", content=encoded(digit()), headers={"content-type": "image/png"}
             )
             assert answer.status_code == 200, answer.text
-            headers = {"authorization": f"Bearer {TOKENS['FULLCYCLE_TOKEN_FEEDBACK']}"}
+            client.headers["authorization"] = f"Bearer {TOKENS['FULLCYCLE_TOKEN_FEEDBACK']}"
             said = {"prediction_id": answer.json()["prediction_id"], "label": "4"}
-            assert client.post("/feedback", json=said, headers=headers).status_code == 200
-            assert "fullcycle_feedback_total" in client.get("/metrics", headers=headers).text
+            assert client.post("/feedback", json=said).status_code == 200
+            client.headers["authorization"] = f"Bearer {TOKENS['FULLCYCLE_TOKEN_ADMIN']}"
+            assert "fullcycle_feedback_total" in client.get("/metrics").text
         process.terminate()
         assert process.wait(30) == 0, log.read_text()
     finally:

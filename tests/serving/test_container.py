@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
@@ -89,7 +90,8 @@ class Image:
         return made | {"PATH": made["PATH"].replace("$PATH", "/usr/bin:/bin"), "HOME": f"{self.folder}/tmp"}
 
     def run(self, command: list[str], more: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-        environment = self.environment() | {"TMPDIR": f"{self.folder}/tmp"} | more
+        elsewhere = {"TMPDIR": f"{self.folder}/tmp", "LD_LIBRARY_PATH": f"{self.folder}/python/lib"}
+        environment = self.environment() | elsewhere | more
         program = shutil.which(command[0], path=environment["PATH"])
         assert program, command
         with log.open("wb") as output:
@@ -130,8 +132,18 @@ def export(bento_tag: str, folder: Path) -> None:
 
 
 def install(venv: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
-    packages = venv / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    """A Python that every user may run, wherever this one lies, and the packages."""
+    python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    base, left_out = venv.parent / "python", shutil.ignore_patterns("*-packages", "test", "config-*")
+    library = Path(sysconfig.get_path("stdlib"))
+    shutil.copytree(library, base / "lib" / python, copy_function=link_or_copy, ignore=left_out)
+    (base / "bin").mkdir()
+    shutil.copy2(Path(sys.executable).resolve(), base / "bin" / python)
+    for shared in Path(sysconfig.get_config_var("LIBDIR")).glob("libpython3*"):
+        shutil.copy2(shared, base / "lib")
+    command = [base / "bin" / python, "-m", "venv", "--without-pip", venv]
+    subprocess.run(command, check=True, env=os.environ | {"LD_LIBRARY_PATH": str(base / "lib")})
+    packages = venv / "lib" / python / "site-packages"
     for name in needed(ROOT / "serving" / "requirements.txt"):
         distribution = metadata.distribution(name)
         for file in distribution.files or ():
@@ -146,7 +158,7 @@ def install(venv: Path) -> None:
     script.chmod(0o755)
 
 
-def link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: str | Path, target: str | Path) -> None:
     try:
         os.link(source, target)
     except OSError:  # another file system

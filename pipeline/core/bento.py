@@ -82,6 +82,13 @@ def build(root: Path, service: str, model_tag: str, settings: Serve) -> str:
     return tag
 
 
+def checksum(tag: str) -> str:
+    """SHA-256 over all files of a Bento in the store; its model has one of its own."""
+    import bentoml
+
+    return sha256_of_folder(Path(bentoml.bentos.get(tag).path))
+
+
 def _copy_sources(root: Path, context: Path, service: str, arguments: dict[str, str]) -> None:
     bentofile: dict[str, Any] = yaml.safe_load((root / BENTOFILE).read_text())
     include = [pattern for pattern in bentofile["include"] if pattern != serve_parameters.PARAMS]

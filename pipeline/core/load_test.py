@@ -1,8 +1,9 @@
-"""How fast a service answers when several clients ask at once."""
+"""What a service answers, and how fast, when several clients ask at once."""
 
 import asyncio
 import itertools
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -37,35 +38,77 @@ def load_test(url: str, requests: list[bytes], *, seconds: float, connections: i
     }
 
 
+def ask(url: str, requests: list[bytes], *, connections: int) -> list[bytes]:
+    """Bodies of the answers, in the order of the requests; each is sent once, over one of the connections.
+
+    ServiceError when an answer is not 200, or none comes.
+    """
+    bodies = [b""] * len(requests)
+    waiting = iter(enumerate(requests))
+
+    async def client(connection: _Connection) -> None:
+        for place, request in waiting:
+            bodies[place] = await connection.answer(request)
+
+    asyncio.run(_with_connections(url, [client] * connections))
+    return bodies
+
+
 async def _all_clients(url: str, requests: list[bytes], end: float, connections: int) -> list[float]:
     """Seconds that each answer took."""
     latencies: list[float] = []
-    starts = [len(requests) * i // connections for i in range(connections)]
-    try:
-        await asyncio.gather(*(_client(url, requests, start, end, latencies) for start in starts))
-    except (OSError, EOFError, TimeoutError) as error:
-        raise ServiceError(f"{url} failed under load: {error!r}.") from error
+
+    def client(start: int) -> _Client:
+        async def send(connection: _Connection) -> None:
+            for i in itertools.count(start):
+                began = time.perf_counter()
+                if began >= end:
+                    return
+                await connection.answer(requests[i % len(requests)])
+                latencies.append(time.perf_counter() - began)
+
+        return send
+
+    await _with_connections(url, [client(len(requests) * i // connections) for i in range(connections)])
     return latencies
 
 
-async def _client(url: str, requests: list[bytes], start: int, end: float, latencies: list[float]) -> None:
-    """Bare sockets: the cost of an HTTP library would count as the service's latency."""
+class _Connection:
+    """A bare socket: the cost of an HTTP library would count as the service's latency."""
+
+    def __init__(self, url: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._url, self._reader, self._writer = url, reader, writer
+
+    async def answer(self, request: bytes) -> bytes:
+        """The body of the answer, which must be 200."""
+        self._writer.write(request)
+        head = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), TIMEOUT)
+        body = await asyncio.wait_for(self._reader.readexactly(_length(head)), TIMEOUT)
+        if not head.startswith(b"HTTP/1.1 200 "):
+            asked, answered = request.split(b" HTTP", 1)[0].decode(), head.splitlines()[0]
+            raise ServiceError(f"{asked} of {self._url} was answered {answered!r}: {body[:500]!r}.")
+        return body
+
+
+_Client = Callable[[_Connection], Awaitable[None]]
+
+
+async def _with_connections(url: str, clients: Sequence[_Client]) -> None:
+    """Runs the clients at once, each with a connection of its own."""
     address = urlsplit(url)
-    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+
+    async def run(client: _Client) -> None:
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        try:
+            await client(_Connection(url, reader, writer))
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
     try:
-        for i in itertools.count(start):
-            began = time.perf_counter()
-            if began >= end:
-                return
-            writer.write(requests[i % len(requests)])
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), TIMEOUT)
-            body = await asyncio.wait_for(reader.readexactly(_length(head)), TIMEOUT)
-            latencies.append(time.perf_counter() - began)
-            if not head.startswith(b"HTTP/1.1 200 "):
-                raise ServiceError(f"Under load {url} answered {head.splitlines()[0]!r}: {body[:500]!r}.")
-    finally:
-        writer.close()
-        await writer.wait_closed()
+        await asyncio.gather(*map(run, clients))
+    except (OSError, EOFError, TimeoutError) as error:
+        raise ServiceError(f"{url} failed when it was asked: {error!r}.") from error
 
 
 def _length(head: bytes) -> int:

@@ -8,10 +8,10 @@ import difflib
 import textwrap
 import types
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.core.errors import ParameterError
 
@@ -141,11 +141,45 @@ class Register(Strict):
     seed: int
 
 
+class Container(Strict):
+    """What a cluster is asked for (core/kubernetes.py)."""
+
+    registry: str | None = Field(pattern=r"^[a-z0-9][a-z0-9.:/_-]*[a-z0-9]$")
+    replicas: int = Count
+    database_secret: str | None = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
+    log_gib: int = Count
+    cpu_cores: float = Field(gt=0)
+    cpu_cores_max: float = Field(gt=0)
+    memory_mib: int = Field(ge=128)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.replicas > 1 and self.database_secret is None:
+            raise ValueError(
+                f"{self.replicas} replicas need a log that they share: name a database_secret, or ask for 1"
+            )
+        if self.cpu_cores > self.cpu_cores_max:
+            raise ValueError(f"cpu_cores {self.cpu_cores} is over cpu_cores_max {self.cpu_cores_max}")
+        return self
+
+
 class Deploy(Strict):
     samples: int = Count
     tolerance: float = Field(gt=0)
     load_seconds: float = Field(gt=0)
     connections: int = Count
+    ready_seconds_max: float = Field(gt=0)
+    memory_mib_max: float = Field(gt=0)
+    container: Container
+
+    @model_validator(mode="after")
+    def _room_for_what_is_allowed(self) -> Self:
+        if self.container.memory_mib < self.memory_mib_max:
+            raise ValueError(
+                f"container.memory_mib {self.container.memory_mib} is under memory_mib_max {self.memory_mib_max}: "
+                "a service that passes would be killed in the cluster"
+            )
+        return self
 
 
 class Monitor(Strict):

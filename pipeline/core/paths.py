@@ -52,6 +52,11 @@ class Paths:
         """What a person must know of the registered model (pipeline/core/model_card.py); in git."""
         return self.reports / "model_card.md"
 
+    @property
+    def kubernetes(self) -> Path:
+        """What runs the deployed Bento in a cluster (pipeline/core/kubernetes.py); in git."""
+        return self.reports / "kubernetes.yaml"
+
     def evidence(self, stage: str) -> Path:
         """What a stage found: metrics, gates, time, memory. Written by pipeline.core.stage."""
         return self.reports / "evidence" / f"{stage}.json"

@@ -9,7 +9,8 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -23,11 +24,43 @@ READY_SECONDS = 60.0  # a first start on a cold disk reads hundreds of MB of lib
 STOP_SECONDS = 10.0  # for answering what is under way and writing the prediction log
 MARK = "FULLCYCLE_SERVICE_ID"  # environment variable by which every process of the service is found
 LOG_LINES = 20
+MIB = 1 << 20
+
+
+@dataclass
+class RunningService:
+    """url: without a slash at the end; ready_seconds: from the start of its process until it was ready;
+    left: after the block, how many of its processes did not end when they were asked to, and were ended."""
+
+    url: str
+    ready_seconds: float
+    mark: str
+    left: int | None = None
+
+    def memory_mib(self) -> float:
+        """Resident memory of all its processes. What several of them share counts for each."""
+        return sum(process.memory_info().rss for process in _processes(self.mark)) / MIB
+
+    def processes_with(self, package: str) -> int:
+        """How many of its processes have loaded a library of the Python package."""
+        return sum(
+            any(f"/{package}/" in mapped.path for mapped in process.memory_maps())
+            for process in _processes(self.mark)
+        )
 
 
 @contextmanager
 def serving(bento_tag: str, environment: dict[str, str], port: int | None = None) -> Iterator[str]:
-    """Serves a Bento on a free port (or `port`) of 127.0.0.1 and yields its URL once it is ready.
+    """As `running`; yields the URL alone."""
+    with running(bento_tag, environment, port) as service:
+        yield service.url
+
+
+@contextmanager
+def running(
+    bento_tag: str, environment: dict[str, str], port: int | None = None
+) -> Iterator[RunningService]:
+    """Serves a Bento on a free port (or `port`) of 127.0.0.1; the block begins when it is ready.
 
     A termination signal ends the block like an exception, so that the service never outlives it.
     ServiceError, with the last lines of its log, when it does not start or does not go away.
@@ -41,6 +74,7 @@ def serving(bento_tag: str, environment: dict[str, str], port: int | None = None
         log = scratch / "service.log"
         command = [sys.executable, "-m", "bentoml", "serve", bento_tag, "--host", HOST, "--port", str(port)]
         home = {"BENTOML_HOME": str(_private_home(scratch))}
+        began = time.monotonic()
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command,
@@ -53,9 +87,11 @@ def serving(bento_tag: str, environment: dict[str, str], port: int | None = None
             )
         try:
             _wait_until_ready(process, port, log, bento_tag)
-            yield f"http://{HOST}:{port}"
+            service = RunningService(f"http://{HOST}:{port}", time.monotonic() - began, mark)
+            yield service
         finally:
-            _stop(process, mark)
+            left = _stop(process, mark)
+        service.left = left
         if not _port_is_free(port):
             raise ServiceError(f"Port {port} is still held after {bento_tag} was stopped.\n{_tail(log)}")
 
@@ -118,22 +154,26 @@ def _tail(log: Path) -> str:
     return "Its last lines:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def _stop(process: subprocess.Popen[bytes], mark: str) -> None:
-    """Asks the service to end, then ends every process that carries its mark.
+def _stop(process: subprocess.Popen[bytes], mark: str) -> int:
+    """Asks the service to end, then ends every process that carries its mark; gives their number.
 
     The workers are in sessions of their own and outlive a parent that is killed: neither the
     process group nor the tree finds them all.
     """
     process.terminate()
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    left = [found for found in psutil.process_iter() if _carries(found, mark)]
+    left = _processes(mark)
     for found in left:
         found.kill()
+    process.kill()
+    process.wait()
     psutil.wait_procs(left, STOP_SECONDS)
+    return len(left)
+
+
+def _processes(mark: str) -> list[psutil.Process]:
+    return [found for found in psutil.process_iter() if _carries(found, mark)]
 
 
 def _carries(found: psutil.Process, mark: str) -> bool:

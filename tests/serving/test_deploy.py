@@ -1,5 +1,6 @@
 """The stage `deploy`, with a registry made up and everything else real."""
 
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +12,10 @@ import yaml
 
 from pipeline import deploy
 from pipeline.core import bento, load_test, registry
-from pipeline.core.artifacts import read_json, write_json
+from pipeline.core.artifacts import read_json, sha256_of_folder, write_json
 from pipeline.core.errors import ModelError, ParameterError, ServiceError
 from pipeline.core.load_test import post_request
+from pipeline.core.parameters import Container, Deploy
 from pipeline.core.paths import Paths
 from pipeline.core.registry import Version
 from pipeline.core.stage import Context
@@ -23,10 +25,19 @@ from tests.serving.pictures import digit, encoded
 from tests.serving.synthetic import SETTINGS, write_package
 
 
+CONTAINER = Container(
+    registry=None, replicas=1, database_secret=None, log_gib=1, cpu_cores=0.5, cpu_cores_max=1, memory_mib=2048
+)
+LIMITS = Deploy(
+    samples=34, tolerance=1e-5, load_seconds=0.3, connections=2, ready_seconds_max=60, memory_mib_max=2048,
+    container=CONTAINER,
+)  # fmt: skip
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Paths:
     """A working tree with the repository's code and a few unseen images."""
-    for name in ("pipeline", "serving", "bentofile.yaml"):
+    for name in ("pipeline", "serving", "bentofile.yaml", "params.yaml"):
         (tmp_path / name).symlink_to(ROOT / name)
     paths = Paths(tmp_path, "digits")
     (paths.prepared / "test").mkdir(parents=True)
@@ -40,7 +51,7 @@ def context(tree: Paths) -> Context:
     params = SimpleNamespace(
         goals=SimpleNamespace(latency_p99_ms_max=5000.0),
         serve=SETTINGS,
-        deploy=SimpleNamespace(samples=20, tolerance=1e-5, load_seconds=0.3, connections=2),
+        deploy=LIMITS,
     )
     return Context("deploy", tree, "image_classification", params, run=None)  # type: ignore[arg-type]
 
@@ -59,16 +70,51 @@ def test_the_champion_is_deployed_and_proven(
     context: Context, registered: None, bento_home: Path, version: Version
 ) -> None:
     evidence = deploy.run(context)
-    assert [(gate.name, gate.passed) for gate in evidence.gates] == [
-        ("served_equals_offline", True),
-        ("latency_p99", True),
-    ]
-    assert evidence.metrics["answers"] == 60  # each image as PNG, as JSON and in a batch
+    assert {gate.name: gate.passed for gate in evidence.gates} == {
+        "served_equals_offline": True,
+        "latency_p99": True,
+        "ready_seconds": True,
+        "memory_mib": True,
+        "processes_with_torch": True,
+        "processes_left": True,
+    }
+    assert evidence.metrics["answers"] == 34
+    assert 0 < evidence.metrics["ready_seconds"] < 60 and evidence.metrics["memory_mib"] > 50
     written = read_json(context.paths.reports / "deployment.json")
     assert written["model_tag"].startswith("digits:v3-")
     assert written["bento_tag"].startswith(written["model_tag"] + "-")
     assert written["model"]["sha256"] == version.sha256
-    assert (bento_home / "bentos" / written["bento_tag"].replace(":", "/") / "bento.yaml").is_file()
+    folder = bento_home / "bentos" / written["bento_tag"].replace(":", "/")
+    assert (folder / "bento.yaml").is_file() and written["bento_sha256"] == sha256_of_folder(folder)
+    assert written["serve"] == SETTINGS.model_dump(mode="json", by_alias=True)
+    assert written["figures"] == evidence.metrics
+    deployment = next(yaml.safe_load_all(context.paths.kubernetes.read_text()))
+    assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == written["bento_tag"]
+
+
+def test_a_limit_that_does_not_hold_fails_its_gate(
+    context: Context, registered: None, bento_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NumPy is what a service loads for sure: it stands for torch here."""
+    strict = {"ready_seconds_max": 0.01, "memory_mib_max": 1.0}
+    context.params.deploy = LIMITS.model_copy(update=strict)
+    monkeypatch.setattr(deploy, "FORBIDDEN", "numpy")
+    gates = {gate.name: gate for gate in deploy.run(context).gates}
+    failed = {"ready_seconds", "memory_mib", "processes_with_torch"}
+    assert {name for name, gate in gates.items() if not gate.passed} == failed
+    assert {gates[name].revisit for name in failed} == {"deploying"}
+
+
+def test_every_image_is_asked_about_once_in_one_of_the_forms(tree: Paths, package: Path) -> None:
+    proof = hook.proof(package, tree.prepared, LIMITS)
+    assert sorted(place for places in proof.places for place in places) == list(range(34))
+    heads = [request.split(b"\r\n\r\n")[0] for request in proof.requests]
+    forms = [(head.split()[1], head.split(b"Content-Type: ")[1].split(b"\r")[0]) for head in heads]
+    assert forms.count((b"/predict", b"image/png")) == 12
+    assert forms.count((b"/predict", b"application/json")) == 11
+    assert forms.count((b"/predict_batch", b"application/json")) == 1
+    items = json.loads(proof.requests[-1].partition(b"\r\n\r\n")[2])["items"]
+    assert {next(iter(item)) for item in items} == {"pixels", "image_base64"} and len(items) == 11
 
 
 def test_a_service_that_answers_otherwise_fails_the_gate(
@@ -76,8 +122,8 @@ def test_a_service_that_answers_otherwise_fails_the_gate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     other = write_package(tmp_path / "other", seed=9)
-    compare = hook.compare
-    monkeypatch.setattr(hook, "compare", lambda url, _, *rest: compare(url, other, *rest))
+    proof = hook.proof
+    monkeypatch.setattr(hook, "proof", lambda _, *rest: proof(other, *rest))
     gates = {gate.name: gate for gate in deploy.run(context).gates}
     assert not gates["served_equals_offline"].passed
     assert gates["served_equals_offline"].revisit == "deploying"
@@ -98,6 +144,7 @@ def test_without_a_champion_there_is_nothing_to_deploy(
     assert evidence.summary == "nothing to deploy; version 1 was refused: accuracy FAILS"
     assert [gate.passed for gate in evidence.gates] == [False] and not evidence.stops
     assert read_json(context.paths.reports / "deployment.json")["bento_tag"] is None
+    assert list(yaml.safe_load_all(context.paths.kubernetes.read_text())) in ([], [None])
     waiting = refused | {"outcome": "waiting", "reason": "every gate holds"}
     write_json(context.paths.reports / "registration.json", waiting)
     evidence = deploy.run(context)
@@ -192,6 +239,15 @@ def test_load_is_measured(running: dict[str, Any]) -> None:
     assert 0 < found["latency_p50_ms"] <= found["latency_p99_ms"]
 
 
+def test_answers_come_in_the_order_of_the_requests(running: dict[str, Any]) -> None:
+    pictures = [encoded(digit(seed)) for seed in range(12)]
+    requests = [post_request("/predict", "image/png", picture) for picture in pictures]
+    together = load_test.ask(running["url"], requests, connections=5)
+    alone = [load_test.ask(running["url"], [request], connections=1)[0] for request in requests]
+    shown = [[json.loads(body)["probabilities"] for body in bodies] for bodies in (together, alone)]
+    assert shown[0] == shown[1] and len({str(each) for each in shown[0]}) == 12
+
+
 def test_a_refusal_under_load_is_an_error(running: dict[str, Any]) -> None:
     requests = [post_request("/predict", "image/png", b"")]
     with pytest.raises(ServiceError, match=r"400[\s\S]*image_undecodable"):
@@ -199,5 +255,5 @@ def test_a_refusal_under_load_is_an_error(running: dict[str, Any]) -> None:
 
 
 def test_nobody_there_under_load_is_an_error() -> None:
-    with pytest.raises(ServiceError, match="failed under load"):
+    with pytest.raises(ServiceError, match="failed when it was asked"):
         load_test.load_test("http://127.0.0.1:1", [b""], seconds=0.3, connections=1)

@@ -50,17 +50,19 @@ def prepared(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def asked(shop: AsgiClient, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The service is the application without a server; the package's recommender is a fake one, too."""
-    questions: list[dict[str, Any]] = []
-
-    def served(_: str, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        questions.extend(given)
-        return [shop.post("/recommend", json=question).json() for question in given]
-
-    monkeypatch.setattr(deploy, "_served", served)
+def questions(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Bodies of a proof; the package's recommender is a fake one."""
     use(monkeypatch, FakeRecommender)
-    return questions
+    proof = deploy.proof(tmp_path, prepared, PARAMS)  # type: ignore[arg-type]
+    return [json.loads(request.partition(b"\r\n\r\n")[2]) for request in proof.requests]
+
+
+def compared(shop: AsgiClient, prepared: Path, package: Path) -> dict[str, float]:
+    """The service is the application without a server."""
+    proof = deploy.proof(package, prepared, PARAMS)  # type: ignore[arg-type]
+    bodies = [request.partition(b"\r\n\r\n")[2] for request in proof.requests]
+    answers = [shop.post("/recommend", json=json.loads(body)).content for body in bodies]
+    return deploy.compare(answers, proof, PARAMS.tolerance)
 
 
 def use(monkeypatch: pytest.MonkeyPatch, recommender: type[FakeRecommender]) -> None:
@@ -69,16 +71,15 @@ def use(monkeypatch: pytest.MonkeyPatch, recommender: type[FakeRecommender]) -> 
 
 
 def test_every_kind_of_question_is_asked_and_answered_alike(
-    asked: list[dict[str, Any]], prepared: Path, tmp_path: Path
+    questions: list[dict[str, Any]], prepared: Path, tmp_path: Path, shop: AsgiClient
 ) -> None:
-    found = deploy.compare("http://nowhere", tmp_path, prepared, PARAMS)
-    assert found == {"answers": 120, "served_equals_offline": 1.0, "score_difference": 0.0}
-    customers = {question.get("customer_id") for question in asked}
+    assert compared(shop, prepared, tmp_path) == {"answers": 120, "served_equals_offline": 1.0, "score_difference": 0.0}
+    customers = {question.get("customer_id") for question in questions}
     assert {None, 1, 40, "unknown 0"} <= customers
-    kinds = {(question["mode"], "basket" in question) for question in asked}
+    kinds = {(question["mode"], "basket" in question) for question in questions}
     assert kinds == {(mode, with_basket) for mode in MODES for with_basket in (True, False)}
-    assert {"exclude", "store_id", "demographics"} <= {name for question in asked for name in question}
-    assert any("unknown product" in question.get("basket", ()) for question in asked)
+    assert {"exclude", "store_id", "demographics"} <= {name for question in questions for name in question}
+    assert any("unknown product" in question.get("basket", ()) for question in questions)
 
 
 class OtherScores(FakeRecommender):
@@ -104,11 +105,11 @@ class OtherOrigin(OtherScores):
     ("recommender", "difference"), [(OtherScores, 0.5), (OtherOrder, 0.0), (OtherOrigin, 0.0)]
 )
 def test_another_answer_is_noticed(
-    asked: list[dict[str, Any]], prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    prepared: Path, tmp_path: Path, shop: AsgiClient, monkeypatch: pytest.MonkeyPatch,
     recommender: type[FakeRecommender], difference: float,
 ) -> None:  # fmt: skip
     use(monkeypatch, recommender)
-    found = deploy.compare("http://nowhere", tmp_path, prepared, PARAMS)
+    found = compared(shop, prepared, tmp_path)
     assert found["served_equals_offline"] < 0.01
     assert found["score_difference"] == pytest.approx(difference)
 

@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,38 +11,64 @@ import numpy as np
 from PIL import Image
 
 from pipeline.core.deployed_network import DeployedNetwork
-from pipeline.core.errors import ServiceError
 from pipeline.core.load_test import post_request
 from pipeline.core.parameters import Deploy
 
 SERVICE = "serving.image_classification:ImageClassification"
 BATCH = 50  # images of one request to /predict_batch
+FORMS = 3  # in which an image is asked about: PNG, JSON, an item of a batch
 LOAD_REQUESTS = 64  # different requests that the load test goes through
-TIMEOUT = 30.0  # seconds for one answer
+
+
+@dataclass(frozen=True)
+class Proof:
+    """requests: as they go over the wire; places: of each request, which images it is about, in order;
+    offline: float (N, K), the probabilities of `classes` by the model itself."""
+
+    requests: list[bytes]
+    places: list[list[int]]
+    offline: np.ndarray
+    classes: list[str]
 
 
 def add_state(package: Path, prepared: Path) -> None:
     """Nothing: an image is answered from its pixels alone."""
 
 
-def compare(url: str, package: Path, prepared: Path, params: Deploy) -> dict[str, float]:
-    """Sends unseen images as PNG, as JSON and in batches, and holds the answers against the package's.
-
-    Returns answers (their number), served_equals_offline (share with the same decision and all
-    probabilities within the tolerance) and probability_difference (the largest).
-    """
+def proof(package: Path, prepared: Path, params: Deploy) -> Proof:
+    """What is to be asked, and what the package answers: unseen images, each in one of the forms in turn."""
     images = _samples(prepared, params.samples)
     network = DeployedNetwork(package)
-    offline = network.run(images, "probabilities")
-    classes = network.description["classes"]
-    labels = [classes[best] for best in offline.argmax(axis=1)]
+    png, pixels, batched = (range(form, len(images), FORMS) for form in range(FORMS))
+    batches = [batched[start : start + BATCH] for start in range(0, len(batched), BATCH)]
+    return Proof(
+        requests=[
+            *(_as_png(images[i]) for i in png),
+            *(_as_pixels(images[i]) for i in pixels),
+            *(_as_batch(images[batch]) for batch in batches),
+        ],
+        places=[*([i] for i in png), *([i] for i in pixels), *(list(batch) for batch in batches)],
+        offline=network.run(images, "probabilities"),
+        classes=network.description["classes"],
+    )
+
+
+def compare(bodies: list[bytes], expected: Proof, tolerance: float) -> dict[str, float]:
+    """Holds the answers to the requests of a proof against what is expected.
+
+    Returns answers (their number, one for each image), served_equals_offline (share with the same decision
+    and all probabilities within the tolerance) and probability_difference (the largest).
+    """
     equal, answers, largest = 0, 0, 0.0
-    for i, answer in _answers(url, images):
-        served = np.array([answer["probabilities"][name] for name in classes])
-        difference = float(np.abs(served - offline[i]).max())
-        largest = max(largest, difference)
-        equal += answer["label"] == labels[i] and difference <= params.tolerance
-        answers += 1
+    for places, body in zip(expected.places, bodies, strict=True):
+        answered = json.loads(body)
+        for i, answer in zip(places, answered.get("predictions", [answered]), strict=True):
+            served = np.array([answer["probabilities"][name] for name in expected.classes])
+            difference = float(np.abs(served - expected.offline[i]).max())
+            largest = max(largest, difference)
+            decided = expected.classes[int(expected.offline[i].argmax())]
+            equal += answer["label"] == decided and difference <= tolerance
+            answers += 1
     return {
         "answers": answers,
         "served_equals_offline": equal / answers,
@@ -57,34 +83,26 @@ def _samples(prepared: Path, wanted: int) -> np.ndarray:
     return np.ascontiguousarray(images[rows])
 
 
-def _answers(url: str, images: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(place of the image, the service's answer) for every image in every form."""
-    import httpx
+def _as_png(image: np.ndarray) -> bytes:
+    """image: uint8 (C, H, W)"""
+    return post_request("/predict", "image/png", _png(image))
 
-    pictures = [_png(image) for image in images]
-    with httpx.Client(base_url=url, timeout=TIMEOUT, trust_env=False) as client:
 
-        def post(path: str, **request: Any) -> Any:
-            try:
-                response = client.post(path, **request)
-            except httpx.HTTPError as error:
-                raise ServiceError(f"POST {url}{path}: {error!r}.") from error
-            if response.status_code != 200:
-                raise ServiceError(f"POST {url}{path} answered {response.status_code}: {response.text[:500]}")
-            return response.json()
+def _as_pixels(image: np.ndarray) -> bytes:
+    return _as_json("/predict", {"pixels": _nested(image)})
 
-        for i, picture in enumerate(pictures):
-            yield i, post("/predict", content=picture, headers={"content-type": "image/png"})
-        for i, image in enumerate(images):
-            yield i, post("/predict", json={"pixels": _nested(image)})
-        for start in range(0, len(images), BATCH):
-            items = [
-                {"pixels": _nested(images[i])}
-                if i % 2
-                else {"image_base64": base64.b64encode(pictures[i]).decode()}
-                for i in range(start, min(start + BATCH, len(images)))
-            ]
-            yield from enumerate(post("/predict_batch", json={"items": items})["predictions"], start)
+
+def _as_batch(images: np.ndarray) -> bytes:
+    """Every second item is a PNG."""
+    items = [
+        {"pixels": _nested(image)} if i % 2 else {"image_base64": base64.b64encode(_png(image)).decode()}
+        for i, image in enumerate(images)
+    ]
+    return _as_json("/predict_batch", {"items": items})
+
+
+def _as_json(path: str, value: Any) -> bytes:
+    return post_request(path, "application/json", json.dumps(value).encode())
 
 
 def _png(image: np.ndarray) -> bytes:
@@ -100,11 +118,5 @@ def _nested(image: np.ndarray) -> list[Any]:
 
 def load_requests(prepared: Path) -> list[bytes]:
     """HTTP requests of one image each, PNG and JSON in turn, as they go over the wire."""
-    requests = []
-    for i, image in enumerate(_samples(prepared, LOAD_REQUESTS)):
-        if i % 2:
-            requests.append(post_request("/predict", "image/png", _png(image)))
-        else:
-            body = json.dumps({"pixels": _nested(image)}).encode()
-            requests.append(post_request("/predict", "application/json", body))
-    return requests
+    images = _samples(prepared, LOAD_REQUESTS)
+    return [_as_png(image) if i % 2 else _as_pixels(image) for i, image in enumerate(images)]

@@ -1,13 +1,14 @@
 """Deploying a recommender: which questions prove that the service answers as the model does."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.core.errors import ServiceError
 from pipeline.core.load_test import post_request
+from pipeline.core.parameters import Deploy
 from pipeline.tasks.recommendation.data.asking import MODES, Answer, Ask
 from pipeline.tasks.recommendation.data.dataset import Catalogue, read_catalogue, read_split
 
@@ -15,8 +16,15 @@ SERVICE = "serving.recommendation:Recommendation"
 LOAD_REQUESTS = 256  # different questions that the load test goes through
 BASKET = 5  # products of an unseen basket that are in the live one when it is asked
 NOBODY = 16  # of so many questions one is of a customer who is unknown, one of nobody
-TIMEOUT = 30.0  # seconds for one answer
 ASKED_AT_ONCE = 100
+
+
+@dataclass(frozen=True)
+class Proof:
+    """requests: as they go over the wire; offline: the package's answer to each."""
+
+    requests: list[bytes]
+    offline: list[Answer]
 
 
 def add_state(package: Path, prepared: Path) -> None:
@@ -26,13 +34,8 @@ def add_state(package: Path, prepared: Path) -> None:
     state.add_to_package(package, prepared)
 
 
-def compare(url: str, package: Path, prepared: Path, params: Any) -> dict[str, float]:
-    """Asks the service and the package the same, of known and unknown customers, in all modes.
-
-    params: the section `deploy`
-    Returns answers (their number), served_equals_offline (share with the same products in the same
-    order, of the same origin, all scores within the tolerance) and score_difference (the largest).
-    """
+def proof(package: Path, prepared: Path, params: Deploy) -> Proof:
+    """What is to be asked, of known and unknown customers, in all modes, and what the package answers."""
     from pipeline.tasks.recommendation.data.recommender import Recommender
 
     questions = _questions(prepared, params.samples)
@@ -41,30 +44,41 @@ def compare(url: str, package: Path, prepared: Path, params: Any) -> dict[str, f
     offline: list[Answer] = []
     for start in range(0, len(asks), ASKED_AT_ONCE):
         offline += recommender.recommend(asks[start : start + ASKED_AT_ONCE])
+    return Proof([_as_request(question) for question in questions], offline)
+
+
+def compare(bodies: list[bytes], expected: Proof, tolerance: float) -> dict[str, float]:
+    """Holds the answers to the requests of a proof against what is expected.
+
+    Returns answers (their number), served_equals_offline (share with the same products in the same
+    order, of the same origin, all scores within the tolerance) and score_difference (the largest).
+    """
     equal, largest = 0, 0.0
-    for served, expected in zip(_served(url, questions), offline, strict=True):
-        same = served["served_by"] == expected.served_by and [
+    for body, offline in zip(bodies, expected.offline, strict=True):
+        served = json.loads(body)
+        same = served["served_by"] == offline.served_by and [
             item["product_id"] for item in served["items"]
-        ] == [item.product_id for item in expected.items]
+        ] == [item.product_id for item in offline.items]
         if same:
-            pairs = zip(served["items"], expected.items, strict=True)
+            pairs = zip(served["items"], offline.items, strict=True)
             difference = max((abs(item["score"] - other.score) for item, other in pairs), default=0.0)
             largest = max(largest, difference)
-            same = difference <= params.tolerance
+            same = difference <= tolerance
         equal += same
     return {
-        "answers": len(questions),
-        "served_equals_offline": equal / len(questions),
+        "answers": len(bodies),
+        "served_equals_offline": equal / len(bodies),
         "score_difference": largest,
     }
 
 
 def load_requests(prepared: Path) -> list[bytes]:
     """Questions as they go over the wire."""
-    return [
-        post_request("/recommend", "application/json", json.dumps(question).encode())
-        for question in _questions(prepared, LOAD_REQUESTS)
-    ]
+    return [_as_request(question) for question in _questions(prepared, LOAD_REQUESTS)]
+
+
+def _as_request(question: dict[str, Any]) -> bytes:
+    return post_request("/recommend", "application/json", json.dumps(question).encode())
 
 
 def _questions(prepared: Path, wanted: int) -> list[dict[str, Any]]:
@@ -119,21 +133,3 @@ def _as_ask(question: dict[str, Any]) -> Ask:
         store=question.get("store_id"),
         demographics=question.get("demographics", {}),
     )
-
-
-def _served(url: str, questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    import httpx
-
-    answers = []
-    with httpx.Client(base_url=url, timeout=TIMEOUT, trust_env=False) as client:
-        for question in questions:
-            try:
-                response = client.post("/recommend", json=question)
-            except httpx.HTTPError as error:
-                raise ServiceError(f"POST {url}/recommend: {error!r}.") from error
-            if response.status_code != 200:
-                raise ServiceError(
-                    f"POST {url}/recommend answered {response.status_code}: {response.text[:500]}"
-                )
-            answers.append(response.json())
-    return answers

@@ -42,6 +42,7 @@ PAGE_HEADERS = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-cache",
 }
+FOLLOWS_NOTHING = {"registry": {"followed": False, "reachable": None}, "refused": []}
 
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
@@ -73,11 +74,22 @@ class Model(Protocol):
     def sha256(self) -> str: ...
 
 
+class Following(Protocol):
+    """What exchanges the model while the service runs (serving/follower.py)."""
+
+    def describe(self) -> dict[str, Any]: ...
+
+
 class State(Protocol):
-    """What answers at this moment. A request reads `model` once, so it may be exchanged between two."""
+    """What answers at this moment. A request reads `model` once, so it may be exchanged between two.
+
+    follower: None where the service goes on with the model that it was started with
+    """
 
     @property
     def model(self) -> Model: ...
+    @property
+    def follower(self) -> Following | None: ...
 
 
 class Application:
@@ -164,8 +176,11 @@ class Application:
 
     async def _model(self, _: Request) -> Response:
         model = self._state.model
+        follower = self._state.follower
         return json_response(
-            {"name": model.name, "version": model.version, "sha256": model.sha256} | self.describe()
+            {"name": model.name, "version": model.version, "sha256": model.sha256}
+            | self.describe()
+            | (follower.describe() if follower else FOLLOWS_NOTHING)
         )
 
     async def _document(self, _: Request) -> Response:

@@ -8,6 +8,7 @@ a Bento, which holds its own. Arguments: project, and model, a tag of the Bento 
 
 import gc
 import json
+import logging
 import os
 from dataclasses import dataclass
 from functools import partial
@@ -24,11 +25,19 @@ from pydantic import BaseModel, ConfigDict  # noqa: E402
 
 from pipeline.core import prediction_log as tables  # noqa: E402
 from pipeline.core import serve_parameters  # noqa: E402
+from pipeline.core.errors import ParameterError  # noqa: E402
 from pipeline.core.paths import Paths  # noqa: E402
+from pipeline.core.serve_parameters import KEPT_VARIABLE, REGISTRY_VARIABLE  # noqa: E402
+from serving import registry_reader  # noqa: E402
 from serving.direct_service import DirectService  # noqa: E402
+from serving.follower import Follower  # noqa: E402
+from serving.package_store import PackageStore  # noqa: E402
 from serving.prediction_log import PredictionLog  # noqa: E402
+from serving.registry_reader import CHALLENGER, CHAMPION  # noqa: E402
 
 usage_stats.do_not_track.cache_clear()  # the `bentoml` command has asked before this module is there
+
+logger = logging.getLogger(__name__)
 
 
 class Arguments(BaseModel):
@@ -86,14 +95,17 @@ class TaskService:
 
     model = bentoml.models.BentoModel(model_tag())
     log: PredictionLog[Any]
+    follower: Follower | None = None
 
     @bentoml.on_deployment
     @staticmethod
-    def choose_log() -> None:
+    def choose_places() -> None:
         """Runs before the workers start, where the command was given: a worker of a Bento works
-        in the Bento's own folder, which is no place for a log."""
+        in the Bento's own folder, which is no place for a log, and where no registry is."""
         here = Paths(root=Path.cwd(), project=project)
         os.environ.setdefault(tables.URL_VARIABLE, tables.url(here))
+        os.environ.setdefault(REGISTRY_VARIABLE, registry_reader.choose(here))
+        os.environ.setdefault(KEPT_VARIABLE, str(here.home / settings.follow.folder))
 
     @staticmethod
     def log_url() -> str:
@@ -107,12 +119,32 @@ class TaskService:
         version, sha256 = (str(stored.info.metadata[key]) for key in ("version", "sha256"))
         return StoredModel(Path(stored.path), version, sha256)
 
-    @staticmethod
-    def started() -> None:
-        """What lives as long as the service need not be looked through by each garbage collection."""
+    def started(self, state: Any) -> None:
+        """What lives as long as the service need not be looked through by each garbage collection.
+
+        state: of the task's application; from now on the registry is followed."""
         gc.collect()
         gc.freeze()
+        self.follower = state.follower = _follower(state)
+        if self.follower:
+            self.follower.start()
 
     @bentoml.on_shutdown
     def close(self) -> None:
+        if self.follower:
+            self.follower.close()
         self.log.close()
+
+
+def _follower(state: Any) -> Follower | None:
+    uri, follow = registry_reader.choose(paths), settings.follow
+    if not (follow.enabled and uri):
+        return None
+    folder = Path(os.environ.get(KEPT_VARIABLE) or paths.home / follow.folder) / project
+    try:
+        reader = registry_reader.open_registry(uri, follow)
+    except ParameterError as error:
+        logger.error("No registry is followed: %s", error)
+        return None
+    aliases = (CHAMPION, CHALLENGER) if follow.challenger else (CHAMPION,)
+    return Follower(state, reader, PackageStore(folder, follow.keep), follow, aliases)

@@ -17,6 +17,7 @@ from serving.application import (
     run,
     unsupported,
 )
+from serving.follower import Follower
 from serving.http_errors import HttpError
 from serving.image_input import FORMATS, Decoder, refuse_url
 from serving.image_log import ImageLog, ImagePrediction
@@ -28,6 +29,8 @@ from serving.request_body import Part
 
 class ImageState:
     model: ImageModel
+    challenger: ImageModel | None = None
+    follower: Follower | None = None
     log: ImageLog
 
 

@@ -17,4 +17,4 @@ class ImageClassification(TaskService):
         stored = self.stored_model(ImageClassification)
         state.model = image_model.load(stored.folder, stored.version, stored.sha256)
         self.log = state.log = ImageLog(self.log_url(), project, metrics())
-        self.started()
+        self.started(state)

@@ -23,4 +23,4 @@ class Recommendation(TaskService):
         for events in log.stored_events():
             model.add_events(events)
         state.model, state.log = model, log
-        self.started()
+        self.started(state)

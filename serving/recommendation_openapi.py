@@ -5,7 +5,7 @@ from typing import Any
 from pipeline.tasks.recommendation.data.asking import KINDS, MODES, Ask
 from serving.application import Model
 from serving.http_errors import COMMON, RECOMMENDATION
-from serving.openapi import STRING, Document, a_list, an_object, in_path, query, ref
+from serving.openapi import STRING, Document, a_list, an_object, following, in_path, query, ref
 from serving.recommendation_input import (
     DEMOGRAPHICS_MAX,
     EVENTS_MAX,
@@ -89,6 +89,7 @@ def document(model: Model) -> dict[str, Any]:
             "events": _any_number(KIND),
             "attributes": {"type": "object", "additionalProperties": _any_number(STRING)},
             "stores": _any_number(ID),
+            **following(),
         }
     )
     made.get("/model", "Which model answers", "", description, [500])

@@ -19,6 +19,7 @@ NETWORK = "network.onnx"
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "model.json"
 REQUIRED = (NETWORK, WEIGHTS)
+MLFLOW_NETWORK = "model.onnx"  # what MLflow's ONNX flavour calls network.onnx
 FORMAT = 1
 
 

@@ -6,6 +6,7 @@ service that is started from the source code reads params.yaml.
 
 import json
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -14,6 +15,9 @@ from pipeline.core.parameters import Strict
 
 FILE = "serve.json"
 PARAMS = "params.yaml"
+# Environment variables of a service.
+REGISTRY_VARIABLE = "FULLCYCLE_REGISTRY"  # registry to follow, as MLFLOW_TRACKING_URI has it; "": none
+KEPT_VARIABLE = "FULLCYCLE_KEPT_MODELS"  # folder in place of follow.folder
 
 
 class Requests(Strict):
@@ -27,8 +31,22 @@ class Requests(Strict):
         return int(self.body_mib_max * (1 << 20))
 
 
+class Follow(Strict):
+    """How the running service follows the registry's aliases (serving/follower.py)."""
+
+    enabled: bool
+    seconds: float = Field(gt=0, le=60)
+    timeout_seconds: float = Field(gt=0, le=60)
+    folder: str = Field(min_length=1)
+    keep: int = Field(ge=1)
+    challenger: bool
+    golden_set: Literal["required", "wanted"]
+    golden_difference_max: float = Field(gt=0)
+
+
 class Serve(Strict):
     requests: Requests
+    follow: Follow
 
 
 def write(folder: Path, settings: Serve) -> None:

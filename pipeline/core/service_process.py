@@ -16,6 +16,7 @@ from types import FrameType
 import psutil
 
 from pipeline.core.errors import ServiceError
+from pipeline.core.serve_parameters import REGISTRY_VARIABLE
 
 HOST = "127.0.0.1"
 READY_SECONDS = 60.0  # a first start on a cold disk reads hundreds of MB of libraries
@@ -27,6 +28,8 @@ LOG_LINES = 20
 @contextmanager
 def serving(bento_tag: str, environment: dict[str, str], port: int | None = None) -> Iterator[str]:
     """Serves a Bento on a free port (or `port`) of 127.0.0.1 and yields its URL once it is ready.
+
+    It goes on with the model that it holds, unless `environment` names a registry to follow.
 
     A termination signal ends the block like an exception, so that the service never outlives it.
     ServiceError, with the last lines of its log, when it does not start or does not go away.
@@ -44,7 +47,7 @@ def serving(bento_tag: str, environment: dict[str, str], port: int | None = None
             process = subprocess.Popen(
                 command,
                 cwd=scratch,
-                env=os.environ | environment | home | {MARK: mark},
+                env=os.environ | {REGISTRY_VARIABLE: ""} | environment | home | {MARK: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -83,6 +83,6 @@ def open_registry(uri: str, settings: Follow) -> RegistryReader:
         return SqlRegistry(uri, settings.timeout_seconds)
     raise ParameterError(
         f"{REGISTRY_VARIABLE}, {MLFLOW_VARIABLE}: a registry of the kind {scheme or 'folder'} cannot be "
-        "followed. Give the address of an MLflow server (http, https) or of its database (sqlite, postgresql); "
-        f'{REGISTRY_VARIABLE}="" follows none.'
+        "followed. Give the address of an MLflow server (http, https) or of its database (sqlite, "
+        f'postgresql); {REGISTRY_VARIABLE}="" follows none.'
     )

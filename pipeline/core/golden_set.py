@@ -46,6 +46,14 @@ def write(folder: Path, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
     np.savez_compressed(folder / FILE, **arrays)  # type: ignore[arg-type]  # the names are not its parameters
 
 
+def read(package: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Inputs and outputs, by name."""
+    with np.load(package / FILE, allow_pickle=False) as arrays:
+        given = {name.removeprefix(INPUT): arrays[name] for name in arrays if name.startswith(INPUT)}
+        expected = {name.removeprefix(OUTPUT): arrays[name] for name in arrays if name.startswith(OUTPUT)}
+    return given, expected
+
+
 def difference(package: Path, description: Mapping[str, Any], session: Session) -> float | None:
     """The largest difference between what the golden set says and what `session` answers, over
     max(1, what was expected); infinite where an answer is not a number. None: the package has no golden set.
@@ -55,9 +63,7 @@ def difference(package: Path, description: Mapping[str, Any], session: Session) 
     """
     if FILE not in description["files"]:
         return None
-    with np.load(package / FILE, allow_pickle=False) as arrays:
-        given = {name.removeprefix(INPUT): arrays[name] for name in arrays if name.startswith(INPUT)}
-        expected = {name.removeprefix(OUTPUT): arrays[name] for name in arrays if name.startswith(OUTPUT)}
+    given, expected = read(package)
     try:
         found = dict(zip(expected, session.run(list(expected), given), strict=True))
     except Exception as error:  # ONNX Runtime's own exceptions have no common base but Exception

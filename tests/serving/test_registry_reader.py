@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -45,13 +46,13 @@ def server(
         "--artifacts-destination", str(folder / "files"),
     ]  # fmt: skip
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
         wait_for(f"http://127.0.0.1:{port}/health")
         yield filled(MlflowRegistry(f"http://127.0.0.1:{port}", "digits", folder), package)
     finally:
-        process.terminate()
-        process.wait(20)
+        os.killpg(process.pid, signal.SIGKILL)  # with its workers; it keeps nothing that is wanted
+        process.wait()
 
 
 @pytest.fixture(params=["database", "server"])

@@ -194,9 +194,13 @@ def under_load(
             memory.append(resident_mib())
         moving = clients.end()
         told = httpx.get(f"{url}/model", trust_env=False).json()
+        counted = re.search(
+            r"fullcycle_model_swaps_total.* (\d+)", httpx.get(f"{url}/metrics", trust_env=False).text
+        )
         kept = sorted(each.name for each in (folder / "kept" / made.paths.project).glob("v*"))
     return {
         "swaps": swaps,
+        "swaps_counted": int(counted.group(1)) if counted else 0,
         "requests": len(moving),
         "connections": connections,
         "failed": sum(one.status != 200 for one in moving),

@@ -84,6 +84,8 @@ class Follower:
         self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
 
     def start(self) -> None:
+        """Looks once before it returns: a worker that starts again does not answer with an old model."""
+        self.look()
         self._thread.start()
 
     def close(self) -> None:
@@ -147,7 +149,7 @@ class Follower:
         else:
             self._state.challenger = new
         before = "no version" if now is None else f"version {now.version}"
-        logger.info("%s: version %s is %s now, instead of %s.", new.name, new.version, alias, before)
+        logger.warning("%s: version %s is %s now, instead of %s.", new.name, new.version, alias, before)
         follower_metrics().swaps.labels(alias).inc()
         in_use = [self._now(one) for one in (CHAMPION, CHALLENGER)]
         self._store.tidy([(one.version, one.sha256) for one in in_use if one is not None])

@@ -388,6 +388,8 @@ def test_the_thread_follows_and_ends(service: Service, tmp_path: Path, empty_mlf
     quick = FOLLOW.model_copy(update={"seconds": 0.02})
     follower = Follower(service.state, service.reader, service.store, quick, (CHAMPION,))
     follower.start()
+    assert service.version == version, "it answers from the start with what is champion"
+    version = service.champion(seed=2)
     deadline = time.monotonic() + 20
     while service.version != version and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -1,6 +1,6 @@
 """What the service reads of the MLflow registry: which version an alias points to, and that version's files.
 
-MLflow itself costs over a second and 150 MiB to import, and would be most of the service's image; so the few
+MLflow itself costs over a second and 120 MiB to import, and would be most of the service's image; so the few
 things wanted are read without it: from a database by registry_sql.py, from a server by registry_http.py.
 Nothing is ever written.
 """

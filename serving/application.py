@@ -43,6 +43,7 @@ PREDICTION_THREADS = 8  # large requests may keep some busy, small ones pass by
 STORING_THREADS = 8  # a log that hangs may hold these, and none of those that predict
 PAGES = Path(__file__).parent / "page"
 PAGE_HEADERS = {"cache-control": "no-cache"}
+FOLLOWS_NOTHING = {"registry": {"followed": False, "reachable": None}, "refused": []}
 
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
@@ -75,13 +76,16 @@ class Model(Protocol):
 
 
 class Described(Protocol):
+    """A part of the service that says of itself what GET /model tells."""
+
     def describe(self) -> dict[str, Any]: ...
 
 
 class State(Protocol):
     """What answers at this moment. A request reads `model` once, so it may be exchanged between two.
 
-    challenger: the model that `trial` tries beside it (serving/trial.py)
+    challenger: the model that `trial` tries beside it (serving/trial.py); follower: what exchanges the model
+    (serving/follower.py), None where the service goes on with the one that it was started with
     """
 
     @property
@@ -90,6 +94,8 @@ class State(Protocol):
     def challenger(self) -> Model | None: ...
     @property
     def trial(self) -> Described | None: ...
+    @property
+    def follower(self) -> Described | None: ...
 
 
 class Application:
@@ -204,8 +210,9 @@ class Application:
             self.storing.check()
 
     async def _model(self, _: Request) -> Response:
-        model, trial = self._state.model, self._state.trial
+        model, trial, follower = self._state.model, self._state.trial, self._state.follower
         told = {"name": model.name, "version": model.version, "sha256": model.sha256} | self.describe()
+        told |= FOLLOWS_NOTHING if follower is None else follower.describe()
         return json_response(told if trial is None else told | {"trial": trial.describe()})
 
     async def _document(self, _: Request) -> Response:

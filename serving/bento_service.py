@@ -26,19 +26,23 @@ from bentoml._internal.utils.analytics import usage_stats  # noqa: E402
 from pydantic import BaseModel, ConfigDict  # noqa: E402
 
 from pipeline.core import prediction_log_url, serve_parameters  # noqa: E402
-from pipeline.core.errors import FullcycleError, ModelError  # noqa: E402
+from pipeline.core.errors import FullcycleError, ModelError, ParameterError  # noqa: E402
 from pipeline.core.paths import Paths  # noqa: E402
-from serving import access, supervision  # noqa: E402
+from pipeline.core.serve_parameters import KEPT_VARIABLE, REGISTRY_VARIABLE  # noqa: E402
+from serving import access, registry_reader, supervision  # noqa: E402
 from serving.direct_service import DirectService  # noqa: E402
 from serving.log_lines import LogLines  # noqa: E402
 
 if TYPE_CHECKING:
     from serving.application import Application
+    from serving.follower import Follower
     from serving.prediction_log import PredictionLog
     from serving.retention import Retention
     from serving.trial import Trial
 
 usage_stats.do_not_track.cache_clear()  # the `bentoml` command has asked before this module is there
+
+logger = logging.getLogger(__name__)
 
 
 class Arguments(BaseModel):
@@ -102,6 +106,7 @@ class TaskService:
     model = bentoml.models.BentoModel(model_tag())
     log: "PredictionLog[Any]"
     trial: "Trial[Any, Any, Any] | None" = None
+    follower: "Follower | None" = None
     retention: "Retention | None" = None
 
     @staticmethod
@@ -111,11 +116,13 @@ class TaskService:
 
     @bentoml.on_deployment
     @staticmethod
-    def choose_log() -> None:
+    def choose_places() -> None:
         """Runs before the workers start, where the command was given: a worker of a Bento works
-        in the Bento's own folder, which is no place for a log."""
+        in the Bento's own folder, which is no place for a log, and where no registry is."""
         here = Paths(root=Path.cwd(), project=project)
         os.environ.setdefault(prediction_log_url.URL_VARIABLE, prediction_log_url.url(here))
+        os.environ.setdefault(REGISTRY_VARIABLE, registry_reader.choose(here))
+        os.environ.setdefault(KEPT_VARIABLE, str(here.home / settings.follow.folder))
 
     @bentoml.on_deployment
     @staticmethod
@@ -152,7 +159,8 @@ class TaskService:
             )
         return StoredModel(Path(stored.path), str(version), str(sha256))
 
-    def started(self) -> None:
+    def started(self, state: Any) -> None:
+        """state: of the task's application; from now on the registry is followed."""
         self.lines = LogLines()
         logging.getLogger("uvicorn.access").propagate = False  # uvicorn then makes no lines to be thrown away
         if settings.retention_days is not None:
@@ -162,13 +170,36 @@ class TaskService:
         # What lives as long as the service need not be looked through by each garbage collection.
         gc.collect()
         gc.freeze()
+        self.follower = state.follower = _follower(state)
+        if self.follower is not None:
+            self.follower.start()
         supervision.follow()
 
     @bentoml.on_shutdown
     def close(self) -> None:
+        if self.follower is not None:
+            self.follower.close()
         if self.trial is not None:
             self.trial.close()
         if self.retention is not None:
             self.retention.close()
         self.log.close()
         self.lines.close()
+
+
+def _follower(state: Any) -> "Follower | None":
+    from serving.follower import Follower
+    from serving.package_store import PackageStore
+
+    uri, follow = registry_reader.choose(paths), settings.follow
+    if not (follow.enabled and uri):
+        return None
+    folder = Path(os.environ.get(KEPT_VARIABLE) or paths.home / follow.folder) / project
+    try:
+        reader = registry_reader.open_registry(uri, follow)
+    except ParameterError as error:
+        logger.error("No registry is followed: %s", error)
+        return None
+    tried = () if settings.trial.mode == "off" else (registry_reader.CHALLENGER,)
+    aliases = (registry_reader.CHAMPION, *tried)
+    return Follower(state, reader, PackageStore(folder, follow.keep), follow, aliases)

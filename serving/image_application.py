@@ -19,6 +19,7 @@ from serving.application import (
     run,
     unsupported,
 )
+from serving.follower import Follower
 from serving.http_errors import HttpError
 from serving.image_input import FORMATS, Decoder, Limits, TakesLong, refuse_url
 from serving.image_log import ImageLog, ImagePrediction
@@ -41,6 +42,7 @@ Question = tuple[np.ndarray, ImageAsked | None]  # a picture, and the part that 
 class ImageState:
     model: ImageModel
     challenger: ImageModel | None = None
+    follower: Follower | None = None
     log: ImageLog
     trial: Trial[ImageModel, np.ndarray, np.ndarray] | None = None
 

@@ -29,4 +29,4 @@ class ImageClassification(TaskService):
         state.model = image_model.load(stored.folder, stored.version, stored.sha256)
         self.log = state.log = ImageLog(self.log_url(), project, metrics())
         self.trial = state.trial = trial.begin(settings.trial, state, ImageTask(), self.log_url(), project)
-        self.started()
+        self.started(state)

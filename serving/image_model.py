@@ -39,6 +39,21 @@ class ImageModel:
     def _run(self, images: np.ndarray) -> np.ndarray:
         return np.asarray(self.session.run(["probabilities"], {"image": images})[0])
 
+    def successor(self, package: Path, version: str, sha256: str) -> "ImageModel":
+        """Another version of this model, to answer in its place; arguments and errors as of `load`.
+
+        ModelError also where clients would have to ask otherwise, or would be answered other classes.
+        """
+        new = load(package, version, sha256)
+        for what in ("name", "image", "classes"):
+            mine, its = getattr(self, what), getattr(new, what)
+            if mine != its:
+                raise ModelError(
+                    f"{what} is {its}, where clients of this service know {mine}. `dvc repro` deploys it "
+                    "as a service of its own; start that one."
+                )
+        return new
+
 
 def load(folder: Path, version: str, expected_sha256: str | None = None) -> ImageModel:
     """The model of a package, after every file has met its SHA-256 and a trial run made sense.

@@ -5,7 +5,7 @@ from typing import Any
 from serving.http_errors import COMMON, IMAGES
 from serving.image_input import Limits
 from serving.image_model import ImageModel
-from serving.openapi import SHARE, STRING, TRIAL, Document, a_list, an_object, ref
+from serving.openapi import SHARE, STRING, TRIAL, Document, a_list, an_object, following, ref
 
 
 def document(model: ImageModel, limits: Limits) -> dict[str, Any]:
@@ -66,6 +66,7 @@ def document(model: ImageModel, limits: Limits) -> dict[str, Any]:
             "sha256": STRING,
             "classes": a_list(STRING, len(model.classes)),
             "image": an_object({name: {"type": "integer"} for name in ("height", "width", "channels")}),
+            **following(),
         },
         {"trial": TRIAL},
     )

@@ -33,6 +33,7 @@ class Document:
         self.paths: dict[str, Any] = {}
         self.schemas: dict[str, Any] = {
             "Model": an_object({"name": STRING, "version": STRING}),
+            "Refused": an_object({name: STRING for name in ("alias", "version", "why", "at")}),
             "Error": an_object(
                 {"error": an_object({"code": {"type": "string", "enum": sorted(codes)}, "message": STRING})}
             ),
@@ -83,6 +84,15 @@ class Document:
             codes = [code for code, value in self.codes.items() if value == status]
             responses[str(status)] = {"description": ", ".join(codes), "content": _json(ref("Error"))}
         return {"tags": ["service"], "summary": summary, "description": description, "responses": responses}
+
+
+def following() -> dict[str, Any]:
+    """What /model tells of the registry."""
+    reachable = {"type": ["boolean", "null"]}
+    return {
+        "registry": an_object({"followed": {"type": "boolean"}, "reachable": reachable}),
+        "refused": {"type": "array", "items": ref("Refused")},
+    }
 
 
 def ref(name: str) -> dict[str, Any]:

@@ -38,4 +38,4 @@ class Recommendation(TaskService):
         self.trial = state.trial = trial.begin(
             settings.trial, state, RecommendationTask(), self.log_url(), project
         )
-        self.started()
+        self.started(state)

@@ -12,6 +12,7 @@ from pipeline.core.serve_parameters import Serve
 from pipeline.tasks.recommendation.data.asking import KINDS, MODES, Answer, Ask, Basket, Event, Id
 from serving import recommendation_input, recommendation_openapi, request_body
 from serving.application import Application, Endpoint, json_response, run
+from serving.follower import Follower
 from serving.prediction_log import new_id
 from serving.recommendation_log import Recommendation, RecommendationLog
 from serving.recommendation_metrics import recommendation_metrics
@@ -47,6 +48,7 @@ class Recommender(Protocol):
 class RecommendationState:
     model: Recommender
     challenger: Recommender | None = None
+    follower: Follower | None = None
     log: RecommendationLog
     trial: Trial[Recommender, Ask, Answer] | None = None
 

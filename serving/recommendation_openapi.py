@@ -5,7 +5,7 @@ from typing import Any
 from pipeline.tasks.recommendation.data.asking import KINDS, MODES, Ask
 from serving.application import Model
 from serving.http_errors import COMMON, RECOMMENDATION
-from serving.openapi import STRING, TRIAL, Document, a_list, an_object, in_path, query, ref
+from serving.openapi import STRING, TRIAL, Document, a_list, an_object, following, in_path, query, ref
 from serving.recommendation_input import (
     DEMOGRAPHICS_MAX,
     QUANTITY_MAX,
@@ -87,6 +87,7 @@ def document(model: Model, limits: Limits) -> dict[str, Any]:
             "events": _any_number(KIND),
             "attributes": {"type": "object", "additionalProperties": _any_number(STRING)},
             "stores": _any_number(ID),
+            **following(),
         },
         {"trial": TRIAL},
     )

@@ -39,18 +39,18 @@ def run(arguments: argparse.Namespace, paths: Paths) -> None:
     from sqlalchemy import make_url
     from sqlalchemy.exc import SQLAlchemyError
 
-    from pipeline.core import forgetting, prediction_log
+    from pipeline.core import forgetting, prediction_log, prediction_log_url
 
     known = parameters.read(paths.root / "params.yaml")
     if paths.project not in known:
         raise ParameterError(f"no project {paths.project!r} in params.yaml. There are: {', '.join(known)}.")
     selections = _selections(arguments, paths.project)
-    log_url = prediction_log.url(paths)
+    log_url = prediction_log_url.url(paths)
     shown = make_url(log_url).render_as_string(hide_password=True)
     file = prediction_log.sqlite_file(log_url)
     if file is not None and not file.is_file():
         raise ParameterError(
-            f"There is no prediction log {file}. If it is elsewhere, {prediction_log.URL_VARIABLE} must say so."
+            f"There is no prediction log {file}. If it is elsewhere, {prediction_log_url.URL_VARIABLE} must say so."
         )
     try:
         deleted = forgetting.forget(log_url, selections, compact=True)

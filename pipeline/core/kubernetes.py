@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.core.artifacts import writing_file
 from pipeline.core.parameters import Container
 from pipeline.core.paths import Paths
-from pipeline.core.prediction_log import URL_VARIABLE
+from pipeline.core.prediction_log_url import URL_VARIABLE
 
 TEMPLATE = Path(__file__).with_name("kubernetes.yaml.j2")
 # What a token may allow, the key of the Secret, and the variable by which the service is told.

@@ -26,6 +26,7 @@ NETWORK = "network.onnx"
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "model.json"
 REQUIRED = (NETWORK, WEIGHTS)
+MLFLOW_NETWORK = "model.onnx"  # what MLflow's ONNX flavour calls network.onnx
 FORMAT = 1
 SHA256 = re.compile(r"[0-9a-f]{64}")
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".dill", ".cloudpickle"}

@@ -25,7 +25,6 @@ CHAMPION = "champion"
 PREVIOUS = "previous"
 CHALLENGER = "challenger"
 ALIASES = (CHAMPION, PREVIOUS, CHALLENGER)
-MLFLOW_NETWORK = "model.onnx"  # what MLflow's ONNX flavour calls network.onnx
 REQUIREMENTS = ("onnxruntime", "numpy")  # what running the network needs
 HISTORY_TAG = "history."  # tags of the registered model that say who moved an alias (alias_history.py)
 TAG_LENGTH_MAX = 5000  # MLflow refuses longer tag values
@@ -144,7 +143,7 @@ def _log_model(run: tracking.StageRun, package: Path, checksum: str) -> tuple[st
         )
     for name in _beside_network(package):
         run.client.log_model_artifact(logged.model_id, str(package / name))
-    stored = Path(mlflow.artifacts.download_artifacts(logged.model_uri)) / MLFLOW_NETWORK
+    stored = Path(mlflow.artifacts.download_artifacts(logged.model_uri)) / model_package.MLFLOW_NETWORK
     if sha256(stored) != checksum:
         raise ModelError(f"The MLflow store changed the network: {stored} differs from {package}.")
     return logged.model_id, logged.model_uri
@@ -195,7 +194,7 @@ def download_from(uri: str, version: Version, folder: Path) -> Path:
 
     stored = Path(mlflow.artifacts.download_artifacts(uri))
     with writing_folder(folder) as partial:
-        shutil.copyfile(stored / MLFLOW_NETWORK, partial / model_package.NETWORK)
+        shutil.copyfile(stored / model_package.MLFLOW_NETWORK, partial / model_package.NETWORK)
         for name in _beside_network(stored):
             shutil.copyfile(stored / name, partial / name)
         if sha256(partial / model_package.NETWORK) != version.sha256:

@@ -16,6 +16,9 @@ from pipeline.core.parameters import Strict
 
 FILE = "serve.json"
 PARAMS = "params.yaml"
+# Environment variables of a service.
+REGISTRY_VARIABLE = "FULLCYCLE_REGISTRY"  # registry to follow, as MLFLOW_TRACKING_URI has it; "": none
+KEPT_VARIABLE = "FULLCYCLE_KEPT_MODELS"  # folder in place of follow.folder
 
 Permission = Literal["predict", "feedback", "admin"]
 # Environment variables of the tokens that may do it; several are separated by commas. A Bento is shipped
@@ -127,9 +130,22 @@ class Trial(Strict):
         return self
 
 
+class Follow(Strict):
+    """How the running service follows the registry's aliases (serving/follower.py)."""
+
+    enabled: bool
+    seconds: float = Field(gt=0, le=60)
+    timeout_seconds: float = Field(gt=0, le=60)
+    folder: str = Field(min_length=1)
+    keep: int = Field(ge=1)
+    golden_set: Literal["required", "wanted"]
+    golden_difference_max: float = Field(gt=0)
+
+
 class Serve(Strict):
     requests: Requests
     admission: Admission
+    follow: Follow
     trial: Trial
     rate: Rate | None
     proxies: tuple[str, ...]

@@ -17,7 +17,7 @@ from types import FrameType
 import psutil
 
 from pipeline.core.errors import ServiceError
-from pipeline.core.serve_parameters import TOKEN_VARIABLES, UNLIMITED_VARIABLE
+from pipeline.core.serve_parameters import REGISTRY_VARIABLE, TOKEN_VARIABLES, UNLIMITED_VARIABLE
 
 HOST = "127.0.0.1"
 READY_SECONDS = 60.0  # a first start on a cold disk reads hundreds of MB of libraries
@@ -57,10 +57,10 @@ def serving(bento_tag: str, environment: dict[str, str], port: int | None = None
 
 
 @contextmanager
-def running(
-    bento_tag: str, environment: dict[str, str], port: int | None = None
-) -> Iterator[RunningService]:
+def running(bento_tag: str, environment: dict[str, str], port: int | None = None) -> Iterator[RunningService]:
     """Serves a Bento on a free port (or `port`) of 127.0.0.1; the block begins when it is ready.
+
+    It goes on with the model that it holds, unless `environment` names a registry to follow.
 
     A termination signal ends the block like an exception, so that the service never outlives it.
     ServiceError, with the last lines of its log, when it does not start or does not go away.
@@ -79,7 +79,7 @@ def running(
             process = subprocess.Popen(
                 command,
                 cwd=scratch,
-                env=_of_this_machine() | environment | home | {MARK: mark},
+                env=_of_this_machine() | {REGISTRY_VARIABLE: ""} | environment | home | {MARK: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

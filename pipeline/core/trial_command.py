@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pipeline import tasks
-from pipeline.core import champions, parameters, prediction_log, registry, trial_evidence, trial_log
+from pipeline.core import champions, parameters, prediction_log_url, registry, trial_evidence, trial_log
 from pipeline.core.errors import GateFailed, ModelError, ParameterError
 from pipeline.core.paths import Paths
 from pipeline.core.registry import CHALLENGER, CHAMPION, Version
@@ -76,7 +76,7 @@ def _look(paths: Paths, challenger: Version, champion: Version) -> Tried:
     params = parameters.load(paths.root / "params.yaml", paths.project)
     settings, limits = params.section("serve").trial, params.section("register")
     hook = tasks.module(task, "trial")
-    log_url = prediction_log.url(paths)
+    log_url = prediction_log_url.url(paths)
     standing = trial_log.read_standing(log_url, paths.project, challenger.sha256)
     rows = trial_log.read_trials(log_url, paths.project, challenger.sha256, standing.since)
     beside = [row for row in rows if row["champion_version"] == champion.version]
@@ -122,7 +122,7 @@ def _withdraw(client: "MlflowClient", paths: Paths, challenger: Version, why: st
 
 
 def _resume(paths: Paths, challenger: Version, why: str) -> list[str]:
-    log_url = prediction_log.url(paths)
+    log_url = prediction_log_url.url(paths)
     if not trial_log.lift_stops(log_url, paths.project, challenger.sha256, _reason(why, "--resume")):
         raise ModelError(f"version {challenger.version} of {paths.project} is not stopped.")
     return [f"{paths.project}: version {challenger.version} begins anew. What it did before counts no more."]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from pipeline.cli import main
-from pipeline.core import alias_history, champions, promotion, registry, registry_state
+from pipeline.core import alias_history, champions, model_package, promotion, registry, registry_state
 from pipeline.core.alias_history import History
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import ModelError
@@ -120,7 +120,7 @@ def test_there_is_no_going_back_to_a_model_whose_files_are_damaged(two: Paths) -
     first = registry.by_number(client(two), "digits", "1")
     assert first is not None
     stored = Path(registry.stored_at(client(two), first).removeprefix("file://"))
-    (stored / registry.MLFLOW_NETWORK).write_bytes(b"damaged")
+    (stored / model_package.MLFLOW_NETWORK).write_bytes(b"damaged")
     with pytest.raises(ModelError, match="does not have the SHA-256"):
         champions.roll_back(client(two), two, "a")
     assert aliases(two)["champion"] == "2" and told(two).changes[-1].action == "promoted"
@@ -230,7 +230,7 @@ def test_a_registry_that_was_wiped_is_filled_again(two: Paths) -> None:
 def test_a_wiped_champion_whose_files_are_gone_makes_a_person_decide(two: Paths) -> None:
     model(two, seed=0, scale=6)
     (two.root / "mlflow.db").unlink()
-    for stored in (two.root / "mlruns").rglob(registry.MLFLOW_NETWORK):
+    for stored in (two.root / "mlruns").rglob(model_package.MLFLOW_NETWORK):
         stored.unlink()
     done = run_stage("register", two.root)
     assert done.returncode == 0, done.stderr

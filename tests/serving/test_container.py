@@ -152,9 +152,7 @@ def install(venv: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 link_or_copy(source, target)
     script = venv / "bin" / "bentoml"
-    script.write_text(
-        f"#!{venv}/bin/python\nimport sys\nfrom bentoml_cli.cli import cli\nsys.exit(cli())\n"
-    )
+    script.write_text(f"#!{venv}/bin/python\nimport sys\nfrom bentoml_cli.cli import cli\nsys.exit(cli())\n")
     script.chmod(0o755)
 
 
@@ -198,9 +196,7 @@ def test_the_entry_point_serves_as_a_user_who_may_change_nothing(image: Image, t
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
             wait_until_ready(client, process, log)
             client.headers["authorization"] = f"Bearer {TOKENS['FULLCYCLE_TOKEN_PREDICT']}"
-            answer = client.post(
-                "/predict", content=encoded(digit()), headers={"content-type": "image/png"}
-            )
+            answer = client.post("/predict", content=encoded(digit()), headers={"content-type": "image/png"})
             assert answer.status_code == 200, answer.text
             client.headers["authorization"] = f"Bearer {TOKENS['FULLCYCLE_TOKEN_FEEDBACK']}"
             said = {"prediction_id": answer.json()["prediction_id"], "label": "4"}

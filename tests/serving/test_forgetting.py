@@ -94,7 +94,7 @@ def fullcycle(
     """Runs a command line; returns exit code, output and errors."""
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(prediction_log.URL_VARIABLE, log_url)
+    monkeypatch.setenv(prediction_log_url.URL_VARIABLE, log_url)
 
     def run(*words: str) -> tuple[int, str, str]:
         capsys.readouterr()

@@ -82,7 +82,10 @@ def ask(url: str, **question: Any) -> dict[str, Any]:
 
 
 def test_an_instance_holds_the_model_and_nothing_heavy(model_tag: str, tmp_path: Path) -> None:
-    environment = os.environ | {"FULLCYCLE_PREDICTION_LOG": f"sqlite:///{tmp_path}/log.db"}
+    environment = os.environ | {
+        "FULLCYCLE_PREDICTION_LOG": f"sqlite:///{tmp_path}/log.db",
+        "FULLCYCLE_REGISTRY": "",
+    }
     done = subprocess.run(
         [sys.executable, "-c", INSTANCE, model_tag], cwd=ROOT, env=environment, capture_output=True, text=True
     )

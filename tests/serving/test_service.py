@@ -43,7 +43,10 @@ def test_an_instance_holds_the_model_and_nothing_heavy(
     bento_home: Path, bento_tag: str, tmp_path: Path
 ) -> None:
     tag = bento_tag.rpartition("-")[0]
-    environment = os.environ | {"FULLCYCLE_PREDICTION_LOG": f"sqlite:///{tmp_path}/log.db"}
+    environment = os.environ | {
+        "FULLCYCLE_PREDICTION_LOG": f"sqlite:///{tmp_path}/log.db",
+        "FULLCYCLE_REGISTRY": "",
+    }
     done = subprocess.run(
         [sys.executable, "-c", INSTANCE, tag], cwd=ROOT, env=environment, capture_output=True, text=True
     )

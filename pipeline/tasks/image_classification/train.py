@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.core import model_package, pictures, seen_items, starting
+from pipeline.core import golden_set, model_package, pictures, seen_items, starting
 from pipeline.core.gates import Gate
 from pipeline.core.stage import Context
 from pipeline.core.starting import Beginning
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Columns of history.csv beside the loss of the training, and what Lightning calls them.
 HISTORY = {"val_loss": "val_loss", "val_accuracy": "val_accuracy"}
+GOLDEN_IMAGES = 64  # of the validation part, in the package's golden set
 
 
 def train(context: Context, interrupted: Path, folder: Path, beginning: Beginning | None) -> Training:
@@ -50,6 +51,8 @@ def train(context: Context, interrupted: Path, folder: Path, beginning: Beginnin
     weights = {name: value.contiguous() for name, value in network.cpu().state_dict().items()}
     save_file(weights, folder / model_package.WEIGHTS)
     export.to_onnx(network, temperature, collect.image, folder / model_package.NETWORK)
+    golden = golden_set.spread(len(val_split), GOLDEN_IMAGES)
+    golden_set.write(folder, {"image": val_split.pixels[golden]}, ("probabilities",))
     epochs, seconds = [row["epoch"] for row in fitted.rows], fitted.seconds
     losses = {name: (epochs, [row[name] for row in fitted.rows]) for name in ("train_loss", "val_loss")}
     pictures.curves(losses, ("epoch", "loss"), folder / "curves.png")
@@ -79,7 +82,7 @@ def train(context: Context, interrupted: Path, folder: Path, beginning: Beginnin
             **fitted.figures,
             **kept,
         },
-        files=(seen_items.FILE,),
+        files=(seen_items.FILE, golden_set.FILE),
         gates=gates,
         summary=f"{parameter_count:,} parameters, {len(epochs)} epochs in {seconds:.0f} s on "
         f"{device_name(fitted.trainer)}; validation accuracy {val_accuracy:.4f}{fitted.remarks}",

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.core import model_package, pictures, starting
+from pipeline.core import golden_set, model_package, pictures, starting
 from pipeline.core.gates import Gate
 from pipeline.core.paths import Paths
 from pipeline.core.stage import Context
 from pipeline.core.starting import Beginning
 from pipeline.core.training import Training
 from pipeline.tasks.recommendation.data.dataset import read_catalogue, read_split
+from pipeline.tasks.recommendation.data.inputs import BY_CANDIDATE, GIVEN
 from pipeline.tasks.recommendation.data.network import KNOWN_PRODUCTS
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import CATALOGUE
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 # Columns of history.csv beside the loss of the training, and what Lightning calls them.
 HISTORY = {"val_loss": "val_loss", "val_recall": "val_recall"}
+GOLDEN_QUESTIONS = 20  # of the validation part, in the package's golden set
+GOLDEN_CANDIDATES = 64  # of each of them: a score does not depend on how many others are asked about
 
 
 def train(context: Context, interrupted: Path, folder: Path, beginning: Beginning | None) -> Training:
@@ -56,6 +59,7 @@ def train(context: Context, interrupted: Path, folder: Path, beginning: Beginnin
     save_file(weights, folder / model_package.WEIGHTS)
     np.save(folder / KNOWN_PRODUCTS, past.catalogue.product_ids)
     export.to_onnx(ranker, validation.inputs, folder / model_package.NETWORK)
+    golden_set.write(folder, _golden_questions(validation), ("scores",))
     epochs, seconds = [row["epoch"] for row in fitted.rows], fitted.seconds
     losses = {name: (epochs, [row[name] for row in fitted.rows]) for name in ("train_loss", "val_loss")}
     pictures.curves(losses, ("epoch", "loss"), folder / "curves.png")
@@ -89,7 +93,7 @@ def train(context: Context, interrupted: Path, folder: Path, beginning: Beginnin
         summary=f"{parameter_count:,} parameters, {len(epochs)} epochs of {len(training):,} questions in "
         f"{seconds:.0f} s on {device_name(fitted.trainer)}; validation recall at 20 "
         f"{val_recall:.4f}{fitted.remarks}",
-        files=(KNOWN_PRODUCTS,),
+        files=(KNOWN_PRODUCTS, golden_set.FILE),
     )
 
 
@@ -119,6 +123,13 @@ def _forgetting(
         after = ranking.recall(scores, asked.relevant, asked.wanted, continuing.LIST)
     figures, gate = starting.forgetting(before, after, params.start, params.seed)
     return figures, (gate,)
+
+
+def _golden_questions(validation: "Examples") -> dict[str, np.ndarray]:
+    """What the network takes of some questions, with fewer candidates than a customer is asked with."""
+    given = validation.inputs.given(golden_set.spread(len(validation), GOLDEN_QUESTIONS))
+    questions = dict(zip(GIVEN, given, strict=True))
+    return questions | {name: questions[name][:, :GOLDEN_CANDIDATES] for name in BY_CANDIDATE}
 
 
 def _begin(context: Context, past: "Past") -> "tuple[Ranker, Examples, Examples]":

@@ -15,6 +15,7 @@ from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import State
 
 GIVEN = ("products", "features", "sequence", "ages", "held")  # to the network, in its order
+BY_CANDIDATE = ("products", "features", "held")  # of them: (B, C, ...)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ The clock stands in model.json. `wall`: today is today, in the shop's time zone.
 after the state's last one, for data that ended long ago; live purchases count as of that day.
 """
 
+import copy
 import os
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +15,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from pipeline.core import model_package
 from pipeline.core.artifacts import read_json
-from pipeline.core.errors import ModelError
+from pipeline.core.errors import IncompatibleModel, ModelError
 from pipeline.tasks.recommendation.data import network, notes, properties, ranking, state
 from pipeline.tasks.recommendation.data.asking import Answer, Ask, Basket, Event, Id, Item
 from pipeline.tasks.recommendation.data.best_sellers import BestSellers
@@ -31,7 +32,10 @@ from pipeline.tasks.recommendation.data.live import Doings, LiveEvents, overlaid
 from pipeline.tasks.recommendation.data.product_search import ProductSearch
 from pipeline.tasks.recommendation.data.ranking import List, Wish
 from pipeline.tasks.recommendation.data.reasons import Reasons
-from pipeline.tasks.recommendation.data.retrieval import Retrieval
+from pipeline.tasks.recommendation.data.retrieval import COUNTED_WITH, Retrieval
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 PART = 32  # questions answered together by one thread
 NETWORK, POPULARITY = "network", "popularity"
@@ -67,6 +71,7 @@ class Recommender:
         self.version = ""
         self.sha256: str = description["files"][model_package.NETWORK]
         self._clock: str = description["clock"]
+        self._timezone: str = description["timezone"]
         self._retrieval = Retrieval(**description["retrieval"])
         self._state = state.read(package / state.FOLDER)
         ranking.refuse_other_features(
@@ -80,12 +85,43 @@ class Recommender:
         self._sellers = BestSellers(self._state.items)
         self._reasons = Reasons(self._state)
         self._search = ProductSearch(catalogue.names, self._sellers.share)
-        self._live = LiveEvents(self._products, ZoneInfo(description["timezone"]), self._state.day)
+        self._live = LiveEvents(self._products, ZoneInfo(self._timezone), self._state.day)
         self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
         self.attributes: Mapping[str, tuple[str, ...]] = {
             name: values[1:] for name, values in catalogue.attributes.items()
         }
         self._warm_up()
+
+    def successor(self, package: Path, version: str, sha256: str) -> "Recommender":
+        """Another network that answers from the same state, and goes on with the same live events: what is
+        told to either of the two is known to both.
+
+        package: as registered, without a state; sha256: of its network
+        ModelError: it is damaged; IncompatibleModel: it was made for other counts than those of this state.
+        """
+        description = model_package.verify(package, sha256)
+        retrieval = Retrieval(**description["retrieval"])
+        new = copy.copy(self)
+        new.version, new.sha256 = version, sha256
+        new._clock, new._retrieval = description["clock"], retrieval
+        given = {"project": (self.name, description["project"])}
+        given["timezone"] = (self._timezone, description["timezone"])
+        for name in COUNTED_WITH:
+            given[f"retrieval.{name}"] = (getattr(self._retrieval, name), getattr(retrieval, name))
+        for name, (mine, its) in given.items():
+            if mine != its:
+                raise IncompatibleModel(
+                    f"{name} is {its}, where the state that this service answers from was made with {mine}. "
+                    "`dvc repro` deploys it with a state of its own; start that service."
+                )
+        ranking.refuse_other_features(ranking.feature_names(self._state, retrieval), description["features"])
+        new._network = network.load(package, self._state.catalogue, threads=1)
+        new._warm_up()
+        return new
+
+    @property
+    def session(self) -> "onnxruntime.InferenceSession":
+        return self._network.session
 
     @property
     def stores(self) -> Collection[Id]:
@@ -255,4 +291,6 @@ class Recommender:
 
     def _warm_up(self) -> None:
         """What is made once is made before the first request, not by it."""
-        self.recommend([Ask(customer) for customer in self.customers(2)])
+        for answer in self.recommend([Ask(customer) for customer in self.customers(2)]):
+            if not np.isfinite([item.score for item in answer.items]).all():
+                raise ModelError("The network gives scores that are no numbers.")

@@ -6,6 +6,9 @@ service counts as the training did.
 
 from dataclasses import dataclass
 
+# What a state is built with; the rest says how it is asked.
+COUNTED_WITH = ("similarity_items", "ridge", "neighbours", "neighbour_pool")
+
 
 @dataclass(frozen=True)
 class Retrieval:

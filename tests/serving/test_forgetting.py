@@ -13,7 +13,7 @@ import sqlalchemy
 from sqlalchemy import func, select
 
 from pipeline import cli
-from pipeline.core import forgetting, prediction_log
+from pipeline.core import forgetting, prediction_log, prediction_log_url
 from pipeline.tasks.recommendation.data.asking import Answer, Event, Item
 from serving import retention
 from serving.image_log import ImageLog, ImagePrediction

@@ -79,6 +79,8 @@ def test_model(client: AsgiClient, model: ImageModel) -> None:
         "sha256": model.sha256,
         "classes": list(DIGITS),
         "image": {"channels": 1, "height": 28, "width": 28},
+        "registry": {"followed": False, "reachable": None},
+        "refused": [],
     }
 
 

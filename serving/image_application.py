@@ -1,6 +1,5 @@
 """The HTTP side of an image service: pictures in, classes out."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -24,16 +23,15 @@ from serving.http_errors import HttpError
 from serving.image_input import FORMATS, Decoder, Limits, TakesLong, refuse_url
 from serving.image_log import ImageLog, ImagePrediction
 from serving.image_metrics import image_metrics
-from serving.image_model import RUN_BATCH, ImageModel
+from serving.image_model import RUN_BATCH, ImageModel, cores
 from serving.micro_batching import MicroBatcher
 from serving.prediction_log import new_ids
 from serving.request_body import Part
 from serving.trial import Asked, Trial, client_key
 
-# A picture up to here takes less time than to have a thread look at it; it is decoded on the event loop.
+# A picture up to here takes less time than to have a thread look at it: it is read on the event loop.
 BYTES_AT_ONCE = 1 << 16  # of a body
 PIXELS_AT_ONCE = 1 << 14  # of a picture that must be decoded
-LANES = int(os.environ.get("LANES", "1"))
 
 ImageAsked = Asked[ImageModel, np.ndarray, np.ndarray]
 Question = tuple[np.ndarray, ImageAsked | None]  # a picture, and the part that it has in a trial
@@ -52,7 +50,7 @@ class ImageApplication(Application):
 
     def __init__(self, state: ImageState, settings: Serve) -> None:
         self.state, self.limits = state, Limits.of(settings.requests)
-        self.together = MicroBatcher(self._predict, most=RUN_BATCH, lanes=LANES)
+        self.together = MicroBatcher(self._predict, most=RUN_BATCH, lanes=cores())
         super().__init__(state, settings)
 
     def endpoints(self) -> Sequence[Endpoint]:

@@ -1,6 +1,6 @@
 """The parts that OpenAPI 3.1 documents of services are made of."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 GUARDED = (401, 403, 429)  # statuses of what is refused before a request is read
@@ -19,6 +19,16 @@ TRIAL = {
     "required": ["mode", "share", "challenger", "state", "why"],
     "additionalProperties": False,
 }
+ALWAYS = (500, 503)  # a fault of ours, and more asked than can be taken: any operation may answer so
+WITH_BODY = (400, 408, 413, 415, *ALWAYS)
+RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds after which to ask again.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+HEADERS = {429: RETRY_AFTER, 503: RETRY_AFTER}
 
 
 class Document:
@@ -46,11 +56,11 @@ class Document:
         description: str,
         bodies: dict[str, Any],
         answer: dict[str, Any],
-        errors: list[int],
+        errors: Sequence[int] = (),
     ) -> None:
-        """bodies: media type -> schema; errors: the statuses that may be answered."""
+        """bodies: media type -> schema; errors: what may be answered besides WITH_BODY."""
         content = {media_type: {"schema": schema} for media_type, schema in bodies.items()}
-        operation = self._operation(summary, description, answer, errors)
+        operation = self._operation(summary, description, answer, {*errors, *WITH_BODY})
         self.paths[path] = {"post": operation | {"requestBody": {"required": True, "content": content}}}
 
     def get(
@@ -59,12 +69,12 @@ class Document:
         summary: str,
         description: str,
         answer: dict[str, Any],
-        errors: list[int],
-        parameters: list[dict[str, Any]] | None = None,
+        errors: Sequence[int] = (),
+        parameters: Sequence[dict[str, Any]] = (),
     ) -> None:
-        """parameters: as made by `query` and `in_path`."""
-        operation = self._operation(summary, description, answer, errors)
-        self.paths[path] = {"get": operation | ({"parameters": parameters} if parameters else {})}
+        """errors: what may be answered besides ALWAYS; parameters: as made by `query` and `in_path`."""
+        operation = self._operation(summary, description, answer, {*errors, *ALWAYS})
+        self.paths[path] = {"get": operation | ({"parameters": list(parameters)} if parameters else {})}
 
     def as_json(self) -> dict[str, Any]:
         token = {"type": "http", "scheme": "bearer", "description": "Where the service asks for one."}
@@ -77,12 +87,13 @@ class Document:
         }
 
     def _operation(
-        self, summary: str, description: str, answer: dict[str, Any], errors: list[int]
+        self, summary: str, description: str, answer: dict[str, Any], errors: Collection[int]
     ) -> dict[str, Any]:
         responses: dict[str, Any] = {"200": {"description": "OK", "content": _json(answer)}}
         for status in sorted({*errors, *GUARDED}):
             codes = [code for code, value in self.codes.items() if value == status]
-            responses[str(status)] = {"description": ", ".join(codes), "content": _json(ref("Error"))}
+            said = {"description": ", ".join(codes), "content": _json(ref("Error"))}
+            responses[str(status)] = said | ({"headers": HEADERS[status]} if status in HEADERS else {})
         return {"tags": ["service"], "summary": summary, "description": description, "responses": responses}
 
 

@@ -179,13 +179,17 @@ class PredictionLog(Generic[P]):
         return FLUSH_SECONDS if len(self.waiting) < WRITE_ROWS else 0.0
 
     def _create_tables(self) -> None:
-        with self.creating:
-            if self.tables_exist:
-                return
+        if self.tables_exist:
+            return
+        if not self.creating.acquire(timeout=FLUSH_TIMEOUT):  # who creates them waits for the database
+            raise _unavailable()
+        try:
             if self.file is not None:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
             tables.metadata.create_all(self.engine)
             self.tables_exist = True
+        finally:
+            self.creating.release()
 
 
 def new_ids(now: datetime, count: int) -> list[str]:

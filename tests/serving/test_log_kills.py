@@ -99,7 +99,7 @@ def check_shop(url: str, times: int) -> Said:
 
 
 CHECKS = {"images": check_images, "shop": check_shop}
-SMALL_AND_FULL = [KILLS, pytest.param(ALL_KILLS, marks=pytest.mark.slow)]
+SMALL_AND_FULL = [KILLS, pytest.param(ALL_KILLS, marks=[pytest.mark.slow, pytest.mark.full])]
 
 
 @pytest.mark.parametrize("times", SMALL_AND_FULL)

@@ -1,6 +1,7 @@
 """What a service answers when it does not answer: `{"error": {"code", "message"}}`."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import orjson
 from starlette.responses import Response
@@ -44,6 +45,14 @@ RECOMMENDATION = {
     "wrong_type": 400,
 }
 STATUS = COMMON | IMAGES | RECOMMENDATION
+
+
+VALUE_SHOWN = 40  # characters of a refused value: an answer is no echo
+
+
+def shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= VALUE_SHOWN else text[:VALUE_SHOWN] + "..."
 
 
 class HttpError(Exception):

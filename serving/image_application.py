@@ -19,7 +19,7 @@ from serving.application import (
     unsupported,
 )
 from serving.follower import Follower
-from serving.http_errors import HttpError
+from serving.http_errors import HttpError, shown
 from serving.image_input import FORMATS, Decoder, Limits, TakesLong, refuse_url
 from serving.image_log import ImageLog, ImagePrediction
 from serving.image_metrics import image_metrics
@@ -162,7 +162,7 @@ class ImageApplication(Application):
         label, prediction_id = given["label"], given["prediction_id"]
         classes = self.state.model.classes
         if label not in classes:
-            raise HttpError("unknown_label", f"{label!r} is not a class. Classes: {', '.join(classes)}.")
+            raise HttpError("unknown_label", f"{shown(label)} is not a class. Classes: {', '.join(classes)}.")
         if not isinstance(prediction_id, str):
             raise HttpError("unknown_prediction", "prediction_id must be a string that /predict gave.")
         predicted, new = await run(self.storing, self.state.log.record_feedback, prediction_id, label)

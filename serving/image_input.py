@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline.core.errors import ParameterError
 from pipeline.core.serve_parameters import Requests
 from pipeline.tasks.image_classification.data import pixels
-from serving.http_errors import HttpError
+from serving.http_errors import HttpError, shown
 from serving.request_body import check_fields
 
 FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG"}
@@ -139,7 +139,7 @@ class Decoder:
     def _lists(self, value: Any, length: int, what: str) -> list[Any]:
         if not isinstance(value, list) or len(value) != length:
             colour = " of [red, green, blue]" if self.channels == 3 else ""
-            met = f"{len(value)} {what}" if isinstance(value, list) else f"{_shown(value)} instead of {what}"
+            met = f"{len(value)} {what}" if isinstance(value, list) else f"{shown(value)} instead of {what}"
             raise HttpError(
                 "wrong_shape",
                 f"pixels must be {self.height} rows of {self.width} pixels{colour}; met {met}.",
@@ -154,7 +154,7 @@ class Decoder:
                 f"pixels must be {self.height} rows of {self.width} integers; met a list as a pixel.",
             )
         hint = " Pixels scaled to 0..1 are not accepted." if isinstance(wrong, float) else ""
-        return HttpError("out_of_range", f"A pixel must be an integer in 0..255, not {_shown(wrong)}.{hint}")
+        return HttpError("out_of_range", f"A pixel must be an integer in 0..255, not {shown(wrong)}.{hint}")
 
     def batch(self, items: Any) -> np.ndarray:
         """uint8 (N, C, H, W) of the items of a batch; an error says which item."""
@@ -204,8 +204,3 @@ def refuse_url_of_picture(text: Any) -> None:
     if isinstance(text, str) and text.startswith("/9j/"):
         return
     refuse_url(text)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:40] + "..."

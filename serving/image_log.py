@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pipeline.core import prediction_log as tables
 from pipeline.tasks.image_classification.data import pixels
-from serving.http_errors import HttpError
+from serving.http_errors import HttpError, shown
 from serving.prediction_log import PredictionLog
 
 DESCRIBED_BYTES = 1 << 15  # of pixels, described at once
@@ -93,6 +93,6 @@ class ImageLog(PredictionLog[ImagePrediction]):
         if given != label:
             raise HttpError(
                 "conflicting_feedback",
-                f"Feedback for this prediction was {given!r} already; {label!r} is not recorded.",
+                f"Feedback for this prediction was {given!r} already; {shown(label)} is not recorded.",
             )
         return predicted, False

@@ -19,7 +19,7 @@ import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.core import prediction_log as tables
-from serving.http_errors import HttpError
+from serving.http_errors import HttpError, shown
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class PredictionLog(Generic[P]):
         with self.durable.connect() as connection:
             row = connection.execute(known).mappings().first()
         if row is None:
-            raise HttpError("unknown_prediction", f"No prediction has the id {prediction_id!r}.")
+            raise HttpError("unknown_prediction", f"No prediction has the id {shown(prediction_id)}.")
         return row
 
     def insert(self, table: sqlalchemy.Table) -> Any:

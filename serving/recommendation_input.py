@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.core.errors import ParameterError
 from pipeline.core.serve_parameters import Requests
 from pipeline.tasks.recommendation.data.asking import KINDS, MODES, Ask, Event, Id, Kind, Mode
-from serving.http_errors import HttpError
+from serving.http_errors import HttpError, shown
 from serving.request_body import check_fields
 
 DEMOGRAPHICS_MAX = 50  # attributes
@@ -91,13 +91,13 @@ def count(parameters: Mapping[str, str], name: str, default: int, most: int) -> 
     """A whole number among the parameters of an address, 1 to `most`."""
     text = parameters.get(name, str(default))
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
-        raise HttpError("out_of_range", f"{name} must be an integer from 1 to {most}, not {_shown(text)}.")
+        raise HttpError("out_of_range", f"{name} must be an integer from 1 to {most}, not {shown(text)}.")
     return int(text)
 
 
 def _event(given: Any, now: datetime) -> Event:
     if not isinstance(given, dict):
-        raise HttpError("wrong_type", f"an event must be an object, not {_shown(given)}.")
+        raise HttpError("wrong_type", f"an event must be an object, not {shown(given)}.")
     check_fields(given, *EVENT_FIELDS)
     said = {name: value for name, value in given.items() if value is not None}
     check_fields(said, *EVENT_FIELDS)
@@ -118,7 +118,7 @@ def _id(value: Any, name: str) -> Id:
     if type(value) is int:
         return value
     if not isinstance(value, str):
-        raise HttpError("wrong_type", f"{name} must be a string or an integer, not {_shown(value)}.")
+        raise HttpError("wrong_type", f"{name} must be a string or an integer, not {shown(value)}.")
     return _text(value, name)
 
 
@@ -132,7 +132,7 @@ def _text(value: str, name: str) -> str:
 
 def _ids(value: Any, name: str, most: int) -> tuple[Id, ...]:
     if not isinstance(value, list):
-        raise HttpError("wrong_type", f"{name} must be a list of product ids, not {_shown(value)}.")
+        raise HttpError("wrong_type", f"{name} must be a list of product ids, not {shown(value)}.")
     if len(value) > most:
         raise HttpError("too_long", f"{name} may hold {most} products, this one holds {len(value)}.")
     return tuple(_id(item, f"{name}[{i}]") for i, item in enumerate(value))
@@ -140,7 +140,7 @@ def _ids(value: Any, name: str, most: int) -> tuple[Id, ...]:
 
 def _k(value: Any, most: int) -> int:
     if type(value) is not int:
-        raise HttpError("wrong_type", f"k must be an integer, not {_shown(value)}.")
+        raise HttpError("wrong_type", f"k must be an integer, not {shown(value)}.")
     if not 1 <= value <= most:
         raise HttpError("out_of_range", f"k must be from 1 to {most}, not {value}.")
     return value
@@ -150,19 +150,19 @@ def _mode(value: Any) -> Mode:
     for mode in MODES:
         if value == mode:
             return mode
-    raise HttpError("unknown_mode", f"{_shown(value)} is not a mode. Modes: {', '.join(MODES)}.")
+    raise HttpError("unknown_mode", f"{shown(value)} is not a mode. Modes: {', '.join(MODES)}.")
 
 
 def _kind(value: Any, name: str) -> Kind:
     for kind in KINDS:
         if value == kind:
             return kind
-    raise HttpError("unknown_event", f"{name} must be one of {', '.join(KINDS)}, not {_shown(value)}.")
+    raise HttpError("unknown_event", f"{name} must be one of {', '.join(KINDS)}, not {shown(value)}.")
 
 
 def _demographics(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise HttpError("wrong_type", f"demographics must be an object, not {_shown(value)}.")
+        raise HttpError("wrong_type", f"demographics must be an object, not {shown(value)}.")
     if len(value) > DEMOGRAPHICS_MAX:
         raise HttpError("too_long", f"demographics may hold {DEMOGRAPHICS_MAX} attributes.")
     return {
@@ -173,7 +173,7 @@ def _demographics(value: Any) -> dict[str, str]:
 
 def _number(value: Any, name: str, most: float) -> float:
     if type(value) not in (int, float):
-        raise HttpError("wrong_type", f"{name} must be a number, not {_shown(value)}.")
+        raise HttpError("wrong_type", f"{name} must be a number, not {shown(value)}.")
     if not 0 <= value <= most:
         raise HttpError("out_of_range", f"{name} must be from 0 to {most:,.0f}, not {value:g}.")
     return float(value)
@@ -182,7 +182,7 @@ def _number(value: Any, name: str, most: float) -> float:
 def _time(value: Any, now: datetime) -> datetime:
     """In UTC."""
     if not isinstance(value, str):
-        raise HttpError("wrong_type", f"time must be a string, not {_shown(value)}.")
+        raise HttpError("wrong_type", f"time must be a string, not {shown(value)}.")
     try:
         found = datetime.fromisoformat(value)
         if found.tzinfo is None:
@@ -191,13 +191,8 @@ def _time(value: Any, now: datetime) -> datetime:
     except (ValueError, OverflowError) as error:
         raise HttpError(
             "bad_time",
-            f"time must be as in 2026-03-01T18:30:00+01:00, not {_shown(value)}: {error}.",
+            f"time must be as in 2026-03-01T18:30:00+01:00, not {shown(value)}: {error}.",
         ) from None
     if found > now + AHEAD:
-        raise HttpError("bad_time", f"time lies in the future: {_shown(value)}.")
+        raise HttpError("bad_time", f"time lies in the future: {shown(value)}.")
     return found
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:40] + "..."

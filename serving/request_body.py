@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from python_multipart.multipart import parse_options_header
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from pipeline.core.serve_parameters import Requests
-from serving.http_errors import HttpError
+from serving.http_errors import HttpError, shown
 
 MEBIBYTE = 1 << 20
 # What a client still sends after it was refused must not be taken for its next request.
@@ -101,7 +102,9 @@ def check_fields(given: dict[str, Any], required: Iterable[str], optional: Itera
     required, allowed = tuple(required), (*required, *optional)
     unknown = sorted(given.keys() - set(allowed))
     if unknown:
-        raise HttpError("unknown_field", f"Unknown: {', '.join(unknown)}. Allowed: {', '.join(allowed)}.")
+        raise HttpError(
+            "unknown_field", f"Unknown: {', '.join(map(shown, unknown[:5]))}. Allowed: {', '.join(allowed)}."
+        )
     missing = [name for name in required if name not in given]
     if missing:
         raise HttpError("missing_field", f"Missing: {', '.join(missing)}.")
@@ -121,6 +124,9 @@ async def multipart(request: Request, body: bytes) -> dict[str, Part | str]:
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
+    _, parameters = parse_options_header(request.headers.get("content-type"))
+    if b"--%s--" % parameters.get(b"boundary", b"") not in body:
+        raise HttpError("bad_multipart", "The multipart body is cut off, or its boundary is another.")
     parser = _InMemoryParser(request.headers, stream(), max_files=4, max_fields=4, max_part_size=MEBIBYTE)
     try:
         form = await parser.parse()

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace, paths: Paths) -> None:
     file = prediction_log.sqlite_file(log_url)
     if file is not None and not file.is_file():
         raise ParameterError(
-            f"There is no prediction log {file}. If it is elsewhere, {prediction_log_url.URL_VARIABLE} must say so."
+            f"There is no prediction log {file}. {prediction_log_url.URL_VARIABLE} says if it is elsewhere."
         )
     try:
         deleted = forgetting.forget(log_url, selections, compact=True)

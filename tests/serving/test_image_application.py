@@ -1,8 +1,7 @@
-"""What the application answers: every way to ask, every way to ask wrongly."""
+"""What the application answers to every way to ask; what it refuses is in test_bad_input.py."""
 
 import base64
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from serving.image_log import ImageLog
 from serving.image_metrics import image_metrics
 from serving.image_model import ImageModel, load
 from serving.metrics import metrics
+from tests.serving.answers import refused
 from tests.serving.asgi_client import AsgiClient
-from tests.serving.pictures import digit, encoded, png_that_claims
+from tests.serving.pictures import digit, encoded
 from tests.serving.synthetic import DIGITS, SETTINGS, write_package
 
 PNG, JPEG, JSON = ({"content-type": kind} for kind in ("image/png", "image/jpeg", "application/json"))
@@ -84,153 +84,6 @@ def test_model(client: AsgiClient, model: ImageModel) -> None:
     }
 
 
-def pixels_with(value: Any) -> bytes:
-    """JSON text of good pixels, one of them replaced; NaN and the like are written as Python does."""
-    rows = digit().tolist()
-    rows[5][7] = "HERE"
-    text = value if isinstance(value, str) else json.dumps(value)
-    return json.dumps({"pixels": rows}).replace('"HERE"', text).encode()
-
-
-def as_json(value: Any) -> dict[str, Any]:
-    return {"content": json.dumps(value), "headers": JSON}
-
-
-def raw_json(content: bytes) -> dict[str, Any]:
-    return {"content": content, "headers": JSON}
-
-
-def png(content: bytes) -> dict[str, Any]:
-    return {"content": content, "headers": PNG}
-
-
-def typed(content: bytes, media_type: str) -> dict[str, Any]:
-    return {"content": content, "headers": {"content-type": media_type}}
-
-
-def form(**parts: Any) -> dict[str, Any]:
-    return {"files": parts}
-
-
-GIF = base64.b64encode(encoded(digit(), "GIF")).decode()
-JUST_TOO_MANY = {"items": [{"pixels": GOOD}] * 257}
-FORM = "multipart/form-data; boundary=x"
-CUT_OFF_FORM = b'--x\r\nContent-Disposition: form-data; name="image"\r\n'
-PART = ("x.png", PICTURE, "image/png")
-
-BAD_PREDICTIONS = [
-    ("empty picture", png(b""), "image_undecodable"),
-    ("random bytes", png(bytes(range(256))), "image_undecodable"),
-    ("truncated png", png(PICTURE[: len(PICTURE) // 2]), "image_undecodable"),
-    ("png header only", png(PICTURE[:20]), "image_undecodable"),
-    ("damaged png", png(PICTURE[:90] + b"\0\0\0\0" + PICTURE[94:]), "image_undecodable"),
-    ("jpeg start only", {"content": b"\xff\xd8\xff\xe0", "headers": JPEG}, "image_undecodable"),
-    ("png promising pixels it lacks", png(png_that_claims(3000, 3000)), "image_undecodable"),
-    ("17 megapixels", png(png_that_claims(17_000, 1000)), "image_too_many_pixels"),
-    ("a decompression bomb", png(png_that_claims(60_000, 60_000)), "image_too_many_pixels"),
-    ("between Pillow's limits", png(png_that_claims(10_000, 10_000)), "image_too_many_pixels"),
-    ("no content type", {"content": PICTURE}, "unsupported_media_type"),
-    ("unknown content type", typed(PICTURE, "image/webp"), "unsupported_media_type"),
-    ("text", typed(b"7", "text/plain"), "unsupported_media_type"),
-    ("url-encoded form", {"data": {"image": "x"}}, "unsupported_media_type"),
-    ("png said to be jpeg", {"content": PICTURE, "headers": JPEG}, "unsupported_media_type"),
-    ("gif said to be png", png(encoded(digit(), "GIF")), "unsupported_media_type"),
-    ("bmp in a form", form(image=("x.bmp", encoded(digit(), "BMP"), "image/bmp")), "unsupported_media_type"),
-    ("empty json", raw_json(b""), "bad_json"),
-    ("broken json", raw_json(b'{"pixels": [['), "bad_json"),
-    ("json of another shape", as_json([GOOD]), "bad_json"),
-    ("json null", as_json(None), "bad_json"),
-    ("not utf-8", raw_json(b'{"pixels": "\xff\xfe"}'), "bad_json"),
-    ("too deep", raw_json(b'{"pixels": ' + b"[" * 100_000), "bad_json"),
-    ("nothing", as_json({}), "missing_field"),
-    ("unknown field", as_json({"pixels": GOOD, "threshold": 1}), "unknown_field"),
-    ("misspelt field", as_json({"pixel": GOOD}), "unknown_field"),
-    ("url as pixels", as_json({"pixels": "http://example.com/7.png"}), "url_not_accepted"),
-    ("url field", as_json({"url": "https://example.com/7.png"}), "url_not_accepted"),
-    ("file url", as_json({"image": "file:///etc/passwd"}), "url_not_accepted"),
-    ("data url", as_json({"image": "data:image/png;base64,AAAA"}), "url_not_accepted"),
-    ("path", as_json({"image": "/etc/passwd"}), "url_not_accepted"),
-    ("relative path", as_json({"pixels": "../../secret.png"}), "url_not_accepted"),
-    ("url in a form", form(image=(None, "http://example.com/7.png")), "url_not_accepted"),
-    ("text in a form", form(image=(None, "seven")), "missing_field"),
-    ("other part", form(picture=PART), "unknown_field"),
-    ("two parts", {"files": [("image", PART), ("image", PART)]}, "bad_multipart"),
-    ("part too many", form(image=PART, more=PART), "unknown_field"),
-    ("no boundary", typed(PICTURE, "multipart/form-data"), "bad_multipart"),
-    ("broken form", typed(b"no form at all", FORM), "bad_multipart"),
-    ("cut off form", typed(CUT_OFF_FORM, FORM), "missing_field"),
-    ("empty form part", form(image=("x.png", b"", "image/png")), "image_undecodable"),
-    ("nan", raw_json(pixels_with("NaN")), "not_finite"),
-    ("infinity", raw_json(pixels_with("Infinity")), "not_finite"),
-    ("minus infinity", raw_json(pixels_with("-Infinity")), "not_finite"),
-    ("1e999", raw_json(pixels_with("1e999")), "not_finite"),
-    ("400 digits", raw_json(pixels_with("9" * 400)), "not_finite"),
-    ("256", raw_json(pixels_with(256)), "out_of_range"),
-    ("-1", raw_json(pixels_with(-1)), "out_of_range"),
-    ("1e30", raw_json(pixels_with("1" + "0" * 30)), "out_of_range"),
-    ("a fraction", raw_json(pixels_with(0.5)), "out_of_range"),
-    ("a whole float", raw_json(pixels_with(1.0)), "out_of_range"),
-    ("true", raw_json(pixels_with(True)), "out_of_range"),
-    ("null", raw_json(pixels_with("null")), "out_of_range"),
-    ("text as a pixel", raw_json(pixels_with('"7"')), "out_of_range"),
-    ("no rows", as_json({"pixels": []}), "wrong_shape"),
-    ("27 rows", as_json({"pixels": GOOD[1:]}), "wrong_shape"),
-    ("ragged", as_json({"pixels": [*GOOD[1:], [0]]}), "wrong_shape"),
-    ("flat", as_json({"pixels": [0] * 784}), "wrong_shape"),
-    ("colour for a grey model", as_json({"pixels": [[[0, 0, 0]] * 28] * 28}), "wrong_shape"),
-    ("not a list", as_json({"pixels": 7}), "wrong_shape"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("request_", "code"), [row[1:] for row in BAD_PREDICTIONS], ids=[row[0] for row in BAD_PREDICTIONS]
-)
-def test_bad_predictions_are_refused(client: AsgiClient, request_: dict[str, Any], code: str) -> None:
-    refused(client.post("/predict", **request_), code)
-
-
-def refused(response: Any, code: str) -> str:
-    """Asserts the shape of a refusal; returns its message."""
-    assert response.headers["content-type"] == "application/json"
-    error = response.json()
-    assert error.keys() == {"error"}
-    assert error["error"].keys() == {"code", "message"}
-    assert error["error"]["code"] == code, error
-    assert response.status_code == STATUS[code]
-    message = error["error"]["message"]
-    assert message
-    assert "Traceback" not in message
-    assert ".py" not in message
-    return str(message)
-
-
-BAD_BATCHES = [
-    ("nothing", {}, "missing_field"),
-    ("no items", {"items": []}, "missing_field"),
-    ("257 items", JUST_TOO_MANY, "batch_too_large"),
-    ("items of another type", {"items": {"pixels": GOOD}}, "bad_json"),
-    ("an item of another type", {"items": [GOOD]}, "bad_json"),
-    ("an empty item", {"items": [{}]}, "missing_field"),
-    ("unknown field", {"items": [{"pixels": GOOD}], "k": 1}, "unknown_field"),
-    ("unknown field in an item", {"items": [{"pixels": GOOD, "k": 1}]}, "unknown_field"),
-    ("both ways at once", {"items": [{"pixels": GOOD, "image_base64": ""}]}, "unknown_field"),
-    ("url", {"items": [{"image_base64": "http://example.com/7.png"}]}, "url_not_accepted"),
-    ("path", {"items": [{"image_base64": "/etc/passwd"}]}, "url_not_accepted"),
-    ("no base64", {"items": [{"image_base64": "%%%"}]}, "image_undecodable"),
-    ("not text", {"items": [{"image_base64": 7}]}, "image_undecodable"),
-    ("empty picture", {"items": [{"image_base64": ""}]}, "image_undecodable"),
-    ("gif", {"items": [{"image_base64": GIF}]}, "unsupported_media_type"),
-    ("wrong shape", {"items": [{"pixels": [[0]]}]}, "wrong_shape"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("body", "code"), [row[1:] for row in BAD_BATCHES], ids=[row[0] for row in BAD_BATCHES]
-)
-def test_bad_batches_are_refused(client: AsgiClient, body: dict[str, Any], code: str) -> None:
-    refused(client.post("/predict_batch", json=body), code)
-
-
 def test_the_bad_item_of_a_batch_is_named(client: AsgiClient) -> None:
     body = {"items": [{"pixels": GOOD}, {"pixels": GOOD}, {"pixels": GOOD[:3]}]}
     message = refused(client.post("/predict_batch", json=body), "wrong_shape")
@@ -241,13 +94,6 @@ def test_the_bad_item_of_a_batch_is_named(client: AsgiClient) -> None:
 def test_the_largest_batch_is_answered(client: AsgiClient) -> None:
     body = {"items": [{"pixels": GOOD}] * 256}
     assert len(client.post("/predict_batch", json=body).json()["predictions"]) == 256
-
-
-def test_pictures_of_a_batch_share_one_budget_of_pixels(client: AsgiClient) -> None:
-    large = base64.b64encode(encoded(np.zeros((3900, 4000), dtype=np.uint8))).decode()
-    body = {"items": [{"image_base64": large}] * 5}
-    message = refused(client.post("/predict_batch", json=body), "image_too_many_pixels")
-    assert message.startswith("items[4]")
 
 
 def test_base64_of_a_jpeg_is_no_path(client: AsgiClient) -> None:
@@ -261,19 +107,6 @@ def test_a_body_over_the_limit_is_refused_by_its_declared_length(client: AsgiCli
     response = client.post("/predict", content=b"never looked at", headers=headers)
     assert "8 MiB" in refused(response, "body_too_large")
     assert response.headers["connection"] == "close"
-
-
-def test_a_body_over_the_limit_is_refused_in_chunks(client: AsgiClient) -> None:
-    async def chunks() -> AsyncIterator[bytes]:
-        for _ in range(9):
-            yield bytes(1 << 20)
-
-    refused(client.post("/predict", content=chunks(), headers=PNG), "body_too_large")
-
-
-@pytest.mark.parametrize("path", ["/predict", "/predict_batch", "/feedback"])
-def test_the_limit_holds_everywhere(client: AsgiClient, path: str) -> None:
-    refused(client.post(path, content=bytes((8 << 20) + 1), headers=JSON), "body_too_large")
 
 
 def test_a_client_that_stops_sending_is_let_go(state: ImageState) -> None:
@@ -301,11 +134,6 @@ def test_a_client_that_stops_sending_is_let_go(state: ImageState) -> None:
     assert sent[0]["status"] == 408
 
 
-@pytest.mark.parametrize("path", ["/predict_batch", "/feedback"])
-def test_only_json_where_only_json_makes_sense(client: AsgiClient, path: str) -> None:
-    refused(client.post(path, content=PICTURE, headers=PNG), "unsupported_media_type")
-
-
 def predicted(client: AsgiClient) -> dict[str, Any]:
     answer: dict[str, Any] = client.post("/predict", json={"pixels": GOOD}).json()
     return answer
@@ -331,29 +159,6 @@ def test_the_same_feedback_again_is_fine_another_is_a_conflict(client: AsgiClien
     message = refused(client.post("/feedback", json=said | {"label": "5"}), "conflicting_feedback")
     assert "'4'" in message
     assert "'5'" in message
-
-
-BAD_FEEDBACK = [
-    ("unknown prediction", {"prediction_id": "0" * 32, "label": "4"}, "unknown_prediction"),
-    ("empty id", {"prediction_id": "", "label": "4"}, "unknown_prediction"),
-    ("id of another type", {"prediction_id": 7, "label": "4"}, "unknown_prediction"),
-    ("sql", {"prediction_id": "' or 1=1 --", "label": "4"}, "unknown_prediction"),
-    ("unknown label", {"prediction_id": "0" * 32, "label": "ten"}, "unknown_label"),
-    ("label of another type", {"prediction_id": "0" * 32, "label": 4}, "unknown_label"),
-    ("label as a list", {"prediction_id": "0" * 32, "label": ["4"]}, "unknown_label"),
-    ("no label", {"prediction_id": "0" * 32}, "missing_field"),
-    ("no id", {"label": "4"}, "missing_field"),
-    ("more", {"prediction_id": "0" * 32, "label": "4", "comment": "x"}, "unknown_field"),
-]
-
-
-@pytest.mark.parametrize(
-    ("body", "code"), [row[1:] for row in BAD_FEEDBACK], ids=[row[0] for row in BAD_FEEDBACK]
-)
-def test_bad_feedback_is_refused(client: AsgiClient, body: dict[str, Any], code: str) -> None:
-    message = refused(client.post("/feedback", json=body), code)
-    if code == "unknown_label":
-        assert "0, 1, 2" in message
 
 
 def test_unknown_paths_and_methods_are_answered_as_json(client: AsgiClient) -> None:

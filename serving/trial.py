@@ -155,9 +155,6 @@ class Trial(Generic[M, Q, A]):
     def shown(self, asked: Asked[M, Q, A], question: Q, ids: Sequence[str], at: datetime) -> None:
         """What the client was shown: ids of the predictions. Never waits."""
         work = _Shown(asked, question, ids, at)
-        if asked.role == "control" or (asked.tried is not None and asked.tried.error is not None):
-            self._write(work)
-            return
         with self._counting:
             is_full = self._waiting > 0 and self._waiting + len(ids) > self._settings.waiting_max
             if not is_full:
@@ -180,7 +177,7 @@ class Trial(Generic[M, Q, A]):
         return told | {"challenger": version, "state": state, "why": stopped or ""}
 
     def close(self) -> None:
-        """What still waits for its second answer is left out; what was found is written."""
+        """What still waits is left out; what was found is written."""
         self._closing.set()
         self._shown.put(None)
         for _ in range(CANARY_THREADS):
@@ -219,7 +216,7 @@ class Trial(Generic[M, Q, A]):
             work()
 
     def _work(self) -> None:
-        """The thread that asks the model that did not answer the client."""
+        """The thread that asks the model that did not answer the client, and writes what was found."""
         while (work := self._shown.get()) is not None and not self._closing.is_set():
             try:
                 self._ask_other(work)
@@ -230,16 +227,14 @@ class Trial(Generic[M, Q, A]):
 
     def _ask_other(self, work: "_Shown[M, Q, A]") -> None:
         asked, running = work.asked, work.asked.running
-        if running.stopped is not None:
-            if asked.role == "canary":
-                self._write(work)
-            return
         tried = asked.tried
-        if tried is None:
+        if asked.role == "shadow":
+            if running.stopped is not None:
+                return
             tried = self._try(running.challenger, work.question)
             self._judge(asked, tried)
             work = replace(work, asked=replace(asked, tried=tried))
-        if tried.error is not None:
+        if tried is None or tried.error is not None or running.stopped is not None:
             self._write(work)
             return
         champion = self._try(running.champion, work.question)

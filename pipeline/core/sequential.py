@@ -13,18 +13,16 @@ of j counts.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 DOUBLINGS = 10  # the larger shares that are held against the bound: its odds doubled once to ten times
 
 
 @dataclass
 class _Window:
-    """limit: log of 1 / a; wealth: log likelihood ratio of each larger share; answers: also those that say
-    nothing; judged, bad: of them."""
+    """limit: log of 1 / a; answers: also those that say nothing; judged, bad: of them."""
 
     limit: float
-    wealth: list[float] = field(default_factory=lambda: [0.0] * DOUBLINGS)
     answers: int = 0
     judged: int = 0
     bad: int = 0
@@ -35,19 +33,18 @@ class WatchedShare:
     earlier ones were watched by somebody else."""
 
     def __init__(self, share_max: float, alpha: float, window: int, first: int = 0) -> None:
-        odds = share_max / (1 - share_max)
-        larger = [odds * 2**k / (1 + odds * 2**k) for k in range(1, DOUBLINGS + 1)]
-        self._if_bad = [math.log(p / share_max) for p in larger]
-        # 1 - p as 1 / (1 + odds): p itself may round to 1.
-        self._if_good = [-math.log1p(odds * 2**k) - math.log1p(-share_max) for k in range(1, DOUBLINGS + 1)]
+        odds = [share_max / (1 - share_max) * 2**k for k in range(1, DOUBLINGS + 1)]
+        # What a bad and a good answer add to the log likelihood ratio of each larger share.
+        self._if_bad = [math.log(one / (1 + one) / share_max) for one in odds]
+        self._if_good = [-math.log1p(one) - math.log1p(-share_max) for one in odds]
         self._alpha, self._window, self._next = alpha, window, first
         self._windows: list[_Window] = []
 
     def add(self, bad: bool | None) -> tuple[int, int] | None:
         """One answer more; None: it says nothing about this share.
 
-        Returns (bad, judged) of the window in which the share is larger than it may be, None where it is not
-        shown to be.
+        Returns (bad, judged) of a window in which the share is shown to be larger than it may be by this
+        answer, None otherwise.
         """
         if not self._windows or self._windows[-1].answers == self._window:
             j, self._next = self._next, self._next + 1
@@ -55,17 +52,19 @@ class WatchedShare:
         exceeded = None
         for window in self._windows:
             window.answers += 1
-            if bad is None:
-                continue
-            window.judged += 1
-            window.bad += bad
-            steps = self._if_bad if bad else self._if_good
-            wealth = window.wealth = [value + step for value, step in zip(window.wealth, steps, strict=True)]
-            if bad and max(wealth) > window.limit and _log_mean(wealth) > window.limit:
+            window.judged += bad is not None
+            window.bad += bool(bad)
+            if bad and self._log_ratio(window) > window.limit:
                 exceeded = (window.bad, window.judged)
         if self._windows[0].answers == 2 * self._window:
             del self._windows[0]
         return exceeded
+
+    def _log_ratio(self, window: _Window) -> float:
+        bad, good = window.bad, window.judged - window.bad
+        return _log_mean(
+            [bad * one + good * other for one, other in zip(self._if_bad, self._if_good, strict=True)]
+        )
 
 
 def _log_mean(logarithms: list[float]) -> float:

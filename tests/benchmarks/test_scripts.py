@@ -16,7 +16,10 @@ from pipeline.core.paths import Paths
 from pipeline.tasks.recommendation.learning.baselines import TIFU_KNN
 from tests.imports import ROOT
 
-SCRIPTS = ("stages", "rankers", "scale", "recommend", "label_audit", "train", "promotion", "overload")
+SCRIPTS = (
+    "stages", "rankers", "scale", "recommend", "label_audit", "train", "promotion", "overload", "trial", "serve",
+    "swap",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

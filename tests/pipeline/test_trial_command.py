@@ -1,9 +1,12 @@
 """`fullcycle trial`: what it tells, when it promotes, and how a trial ends; from the log to the registry."""
 
+import copy
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -11,13 +14,13 @@ import sqlalchemy
 import yaml
 
 from pipeline.cli import main
-from pipeline.core import alias_history, champions, prediction_log, registry, trial_log
+from pipeline.core import alias_history, champions, prediction_log, quiet, registry, trial_log
 from pipeline.core.paths import Paths
 from pipeline.core.registry import CHALLENGER, CHAMPION, Version
 from tests.pipeline import candidates
 from tests.pipeline.candidates import aliases, client, model, run
 
-ANSWERS = 800
+ANSWERS = 400
 THEN = datetime.now(UTC) - timedelta(days=3)
 
 
@@ -27,19 +30,34 @@ class Said(NamedTuple):
     stderr: str
 
 
-@pytest.fixture
-def two(paths: Paths) -> Paths:
+@pytest.fixture(scope="module")
+def registered(
+    tmp_path_factory: pytest.TempPathFactory, small_parameters: tuple[dict, Path], empty_store: Path
+) -> Path:
     """A champion, version 1, and a challenger, version 2, that waits for a person."""
-    run(paths)
-    candidates.parameters(paths, approval="required", margin=0.05)
-    model(paths, seed=0, scale=2)
-    run(paths)
-    assert aliases(paths) == {"champion": "1", "challenger": "2"}
-    path = paths.root / "params.yaml"
-    content = yaml.safe_load(path.read_text())
-    content["projects"]["digits"]["serve"]["trial"] |= {"answers_min": 200, "feedback_min": 100}
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
-    return paths
+    content, _ = small_parameters
+    content = copy.deepcopy(content)
+    digits = content["projects"]["digits"]
+    digits["serve"]["trial"] |= {"answers_min": 200, "feedback_min": 100}
+    root = tmp_path_factory.mktemp("registered")
+    (root / "params.yaml").write_text(yaml.safe_dump({"projects": {"digits": digits}}, sort_keys=False))
+    shutil.copy(empty_store, root / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        for name, value in quiet.SWITCHES.items():
+            patch.setenv(name, value)
+        paths = candidates.make(root)
+        run(paths)
+        candidates.parameters(paths, approval="required", margin=0.05)
+        model(paths, seed=0, scale=2)
+        run(paths)
+        assert aliases(paths) == {"champion": "1", "challenger": "2"}
+    return root
+
+
+@pytest.fixture
+def two(registered: Path, tmp_path: Path) -> Paths:
+    return Paths(shutil.copytree(registered, tmp_path / "repository"), "digits")
 
 
 @pytest.fixture
@@ -113,7 +131,7 @@ def test_it_tells_what_was_found_and_promotes_on_it(
     said = trial()
     assert said.returncode == 0
     assert "version 2 beside the champion, version 1" in said.stdout
-    assert "800 answers as shadow, 0 as canary" in said.stdout
+    assert "400 answers as shadow, 0 as canary" in said.stdout
     assert "It would be promoted" in said.stdout
     told = json.loads(trial("--json").stdout)
     assert (told["promotes"], told["quality"]["outcome"], told["failed"]) == (True, "not worse", 0)
@@ -127,9 +145,8 @@ def test_it_tells_what_was_found_and_promotes_on_it(
 @pytest.mark.parametrize(
     ("logged", "told"),
     [
-        ({"answers": 150}, "150 answers are too few"),
         ({"feedback": False}, "there is no feedback"),
-        ({"wrong": 60}, "could not be shown to be worse by less than register.margin (0.05)"),
+        ({"wrong": 40}, "could not be shown to be worse by less than register.margin (0.05)"),
     ],
 )
 def test_it_refuses_without_evidence(
@@ -151,7 +168,7 @@ def test_nothing_logged_is_told(two: Paths, trial: Callable[..., Said]) -> None:
 def test_evidence_beside_another_champion_does_not_count(
     two: Paths, trial: Callable[..., Said], engine: sqlalchemy.Engine
 ) -> None:
-    log(engine, two)
+    log(engine, two, answers=1)
     with engine.begin() as connection:
         connection.execute(trial_log.trials.update().values(champion_version="0"))
     assert "Nothing is logged of a trial" in trial().stdout
@@ -160,7 +177,7 @@ def test_evidence_beside_another_champion_does_not_count(
 def test_what_misses_its_own_goals_is_not_promoted_on_a_trial(
     two: Paths, trial: Callable[..., Said], engine: sqlalchemy.Engine
 ) -> None:
-    log(engine, two)
+    log(engine, two, answers=1)
     registry.retag(client(two), challenger(two), {"gates": "fail"})
     said = trial("--promote")
     assert said.returncode == 4 and "it misses goals of its own" in said.stderr
@@ -169,7 +186,7 @@ def test_what_misses_its_own_goals_is_not_promoted_on_a_trial(
 def test_a_stop_is_told_and_lifted_and_then_counts_no_more(
     two: Paths, trial: Callable[..., Said], engine: sqlalchemy.Engine
 ) -> None:
-    log(engine, two)
+    log(engine, two, answers=1)
     stop = {"id": "s", "at": THEN, "project": "digits", "challenger": challenger(two).sha256,
             "challenger_version": "2", "reason": "3 of 3 answers failed"}  # fmt: skip
     with engine.begin() as connection:

@@ -16,6 +16,7 @@ from types import FrameType
 
 import psutil
 
+from pipeline.core import bento
 from pipeline.core.errors import ServiceError
 
 HOST = "127.0.0.1"
@@ -56,9 +57,7 @@ def serving(bento_tag: str, environment: dict[str, str], port: int | None = None
 
 
 @contextmanager
-def running(
-    bento_tag: str, environment: dict[str, str], port: int | None = None
-) -> Iterator[RunningService]:
+def running(bento_tag: str, environment: dict[str, str], port: int | None = None) -> Iterator[RunningService]:
     """Serves a Bento on a free port (or `port`) of 127.0.0.1; the block begins when it is ready.
 
     A termination signal ends the block like an exception, so that the service never outlives it.
@@ -117,7 +116,7 @@ def _private_home(scratch: Path) -> Path:
     A service that starts empties the home's folder of metrics, and with it those of every other
     service that runs from the same home.
     """
-    shared = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml").expanduser().resolve()
+    shared = bento.home()
     home = scratch / "home"
     home.mkdir()
     for store in ("bentos", "models"):

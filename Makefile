@@ -11,12 +11,14 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # No component phones home: neither from here, nor from a shell that activates .venv.
-QUIET := DO_NOT_TRACK DVC_NO_ANALYTICS MLFLOW_DISABLE_TELEMETRY BENTOML_DO_NOT_TRACK GX_ANALYTICS_ENABLED
+QUIET := DO_NOT_TRACK DVC_NO_ANALYTICS MLFLOW_DISABLE_TELEMETRY BENTOML_DO_NOT_TRACK GX_ANALYTICS_ENABLED \
+         ORT_DISABLE_TELEMETRY
 export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export BENTOML_DO_NOT_TRACK := True
 export GX_ANALYTICS_ENABLED := false
+export ORT_DISABLE_TELEMETRY := 1
 
 .PHONY: run test check ui serve clean
 .DEFAULT_GOAL := run

@@ -10,7 +10,16 @@ from pathlib import Path
 from types import ModuleType
 
 from pipeline import tasks
-from pipeline.core import champion_command, forget_command, new_project, parameters, quiet, transfer, verdict
+from pipeline.core import (
+    bento,
+    champion_command,
+    forget_command,
+    new_project,
+    parameters,
+    quiet,
+    transfer,
+    verdict,
+)
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import FullcycleError, ModelError, ParameterError, ServiceError
 from pipeline.core.paths import Paths
@@ -169,6 +178,8 @@ def serve_champion(project: str, host: str, port: int) -> None:
     tag = read_json(receipt)["bento_tag"] if receipt.is_file() else None
     if tag is None:
         raise ModelError(f"{project} has not been deployed. Run `dvc repro deploy@{project}` first.")
+    if not 0 < port < 65536:
+        raise ParameterError(f"--port {port}: a port is a number from 1 to 65535.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -176,8 +187,13 @@ def serve_champion(project: str, host: str, port: int) -> None:
         except OSError as error:
             raise ServiceError(
                 f"{host}:{port} cannot be listened on ({error.strerror}). Stop what uses it, or choose "
-                f"another: fullcycle serve {project} --port {port + 1}."
+                f"another: fullcycle serve {project} --port {port % 65535 + 1}."
             ) from None
+    if not bento.is_stored(tag):
+        raise ModelError(
+            f"{tag}, which was deployed, is not in the Bento store {bento.home()}: it was removed there, or "
+            f"BENTOML_HOME names another. `dvc repro --force deploy@{project}` builds it again."
+        )
     command = shutil.which("bentoml", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if command is None:
         raise ServiceError("bentoml is not installed here. Run `make run`, or pip install bentoml.")

@@ -6,6 +6,7 @@ storing twice is doing nothing and a clone never takes another one's model for i
 """
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,16 @@ from pipeline.core.serve_parameters import Serve
 BENTOFILE = "bentofile.yaml"
 SHORT = 8  # hex digits of a checksum in a name
 BUILD_SECONDS = 120
+
+
+def home() -> Path:
+    """The folder of the Bento store; nothing of BentoML is imported for it."""
+    return Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml").expanduser().resolve()
+
+
+def is_stored(tag: str) -> bool:
+    """Whether the store holds a Bento. tag: NAME:VERSION"""
+    return (home() / "bentos" / tag.replace(":", "/") / "bento.yaml").is_file()
 
 
 def store_model(package: Path, version: Version) -> str:

@@ -176,8 +176,8 @@ class Deploy(Strict):
     def _room_for_what_is_allowed(self) -> Self:
         if self.container.memory_mib < self.memory_mib_max:
             raise ValueError(
-                f"container.memory_mib {self.container.memory_mib} is under memory_mib_max {self.memory_mib_max}: "
-                "a service that passes would be killed in the cluster"
+                f"container.memory_mib {self.container.memory_mib} is under memory_mib_max "
+                f"{self.memory_mib_max}: a service that passes would be killed in the cluster"
             )
         return self
 

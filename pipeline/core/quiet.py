@@ -11,6 +11,7 @@ SWITCHES = {
     "GX_ANALYTICS_ENABLED": "false",
     "GRADIO_ANALYTICS_ENABLED": "False",
     "DVC_NO_ANALYTICS": "true",
+    "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime 1.31 sends from Linux, too
 }
 
 

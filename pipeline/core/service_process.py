@@ -16,6 +16,7 @@ from types import FrameType
 
 import psutil
 
+from pipeline.core import bento
 from pipeline.core.errors import ServiceError
 from pipeline.core.serve_parameters import REGISTRY_VARIABLE, TOKEN_VARIABLES, UNLIMITED_VARIABLE
 
@@ -125,7 +126,7 @@ def _private_home(scratch: Path) -> Path:
     A service that starts empties the home's folder of metrics, and with it those of every other
     service that runs from the same home.
     """
-    shared = Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml").expanduser().resolve()
+    shared = bento.home()
     home = scratch / "home"
     home.mkdir()
     for store in ("bentos", "models"):

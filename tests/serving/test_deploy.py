@@ -25,14 +25,9 @@ from tests.serving.pictures import digit, encoded
 from tests.serving.synthetic import SETTINGS, write_package
 
 CONTAINER = Container(
-    registry=None,
-    replicas=1,
-    database_secret=None,
-    log_gib=1,
-    cpu_cores=0.5,
-    cpu_cores_max=1,
-    memory_mib=2048,
-)
+    registry=None, replicas=1, database_secret=None, log_gib=1,
+    cpu_cores=0.5, cpu_cores_max=1, memory_mib=2048,
+)  # fmt: skip
 LIMITS = Deploy(
     samples=34, tolerance=1e-5, load_seconds=0.3, connections=2, ready_seconds_max=60, memory_mib_max=2048,
     container=CONTAINER,

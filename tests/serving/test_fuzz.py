@@ -19,7 +19,7 @@ from serving.image_model import load
 from serving.recommendation_application import RecommendationApplication, RecommendationState
 from tests.serving import documented, hostile
 from tests.serving.bento_process import Service, started
-from tests.serving.synthetic import SETTINGS, write_package
+from tests.serving.synthetic import SETTINGS, SHOP_SETTINGS, write_package
 
 GROWTH_MAX = 1.05  # of resident memory, from when everything was asked a thousand times to the end
 REQUESTS = 10_000  # of which half are documented, half hostile
@@ -35,7 +35,7 @@ def small_images(tmp_path: Path, log: ImageLog) -> Application:
 
 @pytest.fixture
 def small_shop(shop_state: RecommendationState) -> Application:
-    return RecommendationApplication(shop_state, SETTINGS)
+    return RecommendationApplication(shop_state, SHOP_SETTINGS)
 
 
 @pytest.mark.parametrize(

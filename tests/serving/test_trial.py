@@ -24,7 +24,7 @@ from tests.serving import trials
 from tests.serving.answers import recommended
 from tests.serving.asgi_client import AsgiClient
 from tests.serving.fake_recommender import FakeRecommender
-from tests.serving.synthetic import SETTINGS
+from tests.serving.synthetic import SETTINGS, SHOP_SETTINGS
 
 PIXELS = {"pixels": (np.arange(784) % 256).reshape(28, 28).tolist()}
 IMAGE = np.zeros((1, 1, 28, 28), np.uint8)
@@ -354,7 +354,7 @@ def shop_trial(state: RecommendationState, **changes: Any) -> Any:
 def test_a_customer_stays_with_his_recommender_on_every_device(shop_state: RecommendationState) -> None:
     shop_state.challenger = Recommends()
     trial = shop_trial(shop_state, mode="canary", share=0.5)
-    shop = AsgiClient(RecommendationApplication(shop_state, SETTINGS))
+    shop = AsgiClient(RecommendationApplication(shop_state, SHOP_SETTINGS))
     answered = {}
     for customer in range(1, 31):
         versions = set()
@@ -371,7 +371,7 @@ def test_a_customer_stays_with_his_recommender_on_every_device(shop_state: Recom
 def test_a_broken_recommender_costs_nobody_an_answer(shop_state: RecommendationState) -> None:
     shop_state.challenger = Breaks()
     trial = shop_trial(shop_state, mode="canary", share=0.5)
-    shop = AsgiClient(RecommendationApplication(shop_state, SETTINGS))
+    shop = AsgiClient(RecommendationApplication(shop_state, SHOP_SETTINGS))
     for customer in range(1, 31):
         assert recommended(shop, customer_id=customer)["model"]["version"] == "7"
     assert trial.describe()["state"] == "stopped"
@@ -380,7 +380,7 @@ def test_a_broken_recommender_costs_nobody_an_answer(shop_state: RecommendationS
 
 def test_a_challenger_hears_of_events_too(shop_state: RecommendationState) -> None:
     shop_state.challenger = challenger = Recommends()
-    shop = AsgiClient(RecommendationApplication(shop_state, SETTINGS))
+    shop = AsgiClient(RecommendationApplication(shop_state, SHOP_SETTINGS))
     event = {"customer_id": 1, "product_id": 1001, "kind": "purchase"}
     assert shop.post("/events", json={"events": [event]}).status_code == 200
     shown = recommended(shop, customer_id=2)

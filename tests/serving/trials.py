@@ -29,7 +29,10 @@ class Odd(ImageModel):
 
 
 def odd(model: ImageModel, compute: Compute, version: str = "4") -> ImageModel:
-    return Odd(model.name, version, "c" * 64, model.classes, model.image, model.session, compute)
+    return Odd(
+        name=model.name, version=version, sha256="c" * 64, classes=model.classes, image=model.image,
+        session=model.session, threads=model.threads, compute=compute,
+    )  # fmt: skip
 
 
 def alike(model: ImageModel) -> ImageModel:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.artifacts import write_json
+from pipeline.core.service_process import free_port
 from tests.imports import ROOT
 
 
@@ -52,6 +53,30 @@ def test_serving_what_was_never_deployed(project: Path) -> None:
     assert done.stderr.strip().endswith("Run `dvc repro deploy@digits` first.")
     write_json(project / "reports/digits/deployment.json", {"bento_tag": None, "reason": "refused"})
     assert fullcycle(project, "serve", "digits").returncode == 6
+
+
+def test_serving_a_bento_that_is_not_there(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_json(project / "reports/digits/deployment.json", {"bento_tag": "digits:v1"})
+    monkeypatch.setenv("BENTOML_HOME", str(project / "bentos of nobody"))
+    done = fullcycle(project, "serve", "digits", "--port", str(free_port()))
+    assert done.returncode == 6 and "Traceback" not in done.stderr
+    assert "digits:v1, which was deployed, is not in the Bento store" in done.stderr
+    assert "bentos of nobody" in done.stderr and "dvc repro --force deploy@digits" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "told"),
+    [
+        (("--port", "70000"), 2, "--port 70000: a port is a number from 1 to 65535"),
+        (("--host", "no.such.host.invalid"), 7, "no.such.host.invalid:3000 cannot be listened on"),
+    ],
+)
+def test_a_place_that_cannot_be_served_at_is_told(
+    project: Path, place: tuple[str, str], code: int, told: str
+) -> None:
+    write_json(project / "reports/digits/deployment.json", {"bento_tag": "digits:v1"})
+    done = fullcycle(project, "serve", "digits", *place)
+    assert done.returncode == code and told in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_port_in_use_is_told_with_what_to_do(project: Path) -> None:

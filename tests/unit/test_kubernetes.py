@@ -11,14 +11,9 @@ from pipeline.core.parameters import Container
 
 TAG = "my_shop:v3-1a2b3c4d-9f8e7d6c"
 SINGLE = Container(
-    registry=None,
-    replicas=1,
-    database_secret=None,
-    log_gib=5,
-    cpu_cores=0.5,
-    cpu_cores_max=2,
-    memory_mib=1024,
-)
+    registry=None, replicas=1, database_secret=None, log_gib=5,
+    cpu_cores=0.5, cpu_cores_max=2, memory_mib=1024,
+)  # fmt: skip
 SHARED = SINGLE.model_copy(
     update={"registry": "registry.example.com:5000/team", "replicas": 3, "database_secret": "shop-database"}
 )

@@ -28,7 +28,7 @@ class BoundedThreads(ThreadPoolExecutor):
         """Raises HttpError where work that was submitted now would be refused."""
         waiting = self._work_queue.qsize()
         if waiting >= self.bounds.waiting_max:
-            raise self._overloaded(f"{waiting} requests wait already")
+            raise overloaded(self.bounds, f"{waiting} requests wait already")
 
     def submit(self, work: Callable[..., T], /, *arguments: Any, **named: Any) -> Future[T]:
         self.check()
@@ -37,13 +37,14 @@ class BoundedThreads(ThreadPoolExecutor):
     def _begin(self, since: float, work: Callable[..., T], arguments: Any, named: Any) -> T:
         waited = time.monotonic() - since
         if waited * 1000 > self.bounds.wait_ms_max:
-            raise self._overloaded(f"this one waited {waited:.1f} s")
+            raise overloaded(self.bounds, f"this one waited {waited:.1f} s")
         return work(*arguments, **named)
 
-    def _overloaded(self, reason: str) -> HttpError:
-        seconds = math.ceil(self.bounds.wait_ms_max / 1000)  # by then all who wait now are answered
-        return HttpError(
-            "overloaded",
-            f"More is asked than can be answered in time: {reason}. Ask again in {seconds} s.",
-            {"retry-after": str(seconds)},
-        )
+
+def overloaded(bounds: Admission, reason: str) -> HttpError:
+    seconds = math.ceil(bounds.wait_ms_max / 1000)  # by then all who wait now are answered
+    return HttpError(
+        "overloaded",
+        f"More is asked than can be answered in time: {reason}. Ask again in {seconds} s.",
+        {"retry-after": str(seconds)},
+    )

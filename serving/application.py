@@ -143,6 +143,10 @@ class Application:
         """The OpenAPI document."""
         raise NotImplementedError
 
+    def check_predicting(self) -> None:
+        """Raises HttpError where a prediction that was asked for now would be refused."""
+        self.predicting.check()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         send = with_headers(send)
         endpoint = self._direct.get((scope.get("method"), scope.get("path")))
@@ -205,7 +209,7 @@ class Application:
     def _check_admission(self, _: Request, endpoint: Endpoint) -> None:
         """Refuses before the body is read what would be refused after it."""
         if endpoint.needs == "predict":
-            self.predicting.check()
+            self.check_predicting()
         elif endpoint.needs == "feedback":
             self.storing.check()
 

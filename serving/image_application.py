@@ -50,7 +50,9 @@ class ImageApplication(Application):
 
     def __init__(self, state: ImageState, settings: Serve) -> None:
         self.state, self.limits = state, Limits.of(settings.requests)
-        self.together = MicroBatcher(self._predict, most=RUN_BATCH, lanes=cores())
+        self.together = MicroBatcher(
+            self._predict, most=RUN_BATCH, lanes=cores(), bounds=settings.admission
+        )
         super().__init__(state, settings)
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -59,6 +61,10 @@ class ImageApplication(Application):
             Endpoint("/predict_batch", self.predict_batch, "POST", "predict"),
             Endpoint("/feedback", self.feedback, "POST", "feedback"),
         ]
+
+    def check_predicting(self) -> None:
+        super().check_predicting()
+        self.together.check()
 
     def describe(self) -> dict[str, Any]:
         model = self.state.model

@@ -2,7 +2,8 @@
 
 A network answers eight pictures in less time than eight times one. While a batch is being answered the
 next one gathers, so the batches are as long as the load makes them: a question never waits for others
-that may come, and none is refused because a batch is full.
+that may come, and none is refused because a batch is full. One is where more wait than `serve.admission`
+allows.
 """
 
 import asyncio
@@ -10,6 +11,9 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
+
+from pipeline.core.serve_parameters import Admission
+from serving.admission import overloaded
 
 K = TypeVar("K", bound=Hashable)
 Q = TypeVar("Q")
@@ -22,23 +26,37 @@ class MicroBatcher(Generic[K, Q, A]):
     answer: given a key and questions, returns as many answers in the same order; called in a thread. Where it
     raises it must have done nothing yet: it is asked again for each question alone, so that a question
     that cannot be answered spoils no other's answer.
-    most: questions of one batch. lanes: batches answered at once, each in a thread.
+    most: questions of one batch. lanes: batches answered at once, each in a thread. bounds: how many questions
+    may wait, and how long.
     """
 
-    def __init__(self, answer: Callable[[K, Sequence[Q]], Sequence[A]], *, most: int, lanes: int) -> None:
-        self._answer, self._most, self._free = answer, most, lanes
+    def __init__(
+        self, answer: Callable[[K, Sequence[Q]], Sequence[A]], *, most: int, lanes: int, bounds: Admission
+    ) -> None:
+        self._answer, self._most, self._free, self._bounds = answer, most, lanes, bounds
         self._threads = ThreadPoolExecutor(lanes, "together")
-        self._waiting: dict[K, deque[tuple[Q, asyncio.Future[A]]]] = {}
+        self._waiting: dict[K, deque[tuple[Q, asyncio.Future[A], float]]] = {}
+        self._count = 0  # of those that wait
         self._starting = False
 
+    def check(self) -> None:
+        """Raises HttpError where a question that was asked now would be refused."""
+        if self._count >= self._bounds.waiting_max:
+            raise overloaded(self._bounds, f"{self._count} requests wait already")
+
     def ask(self, key: K, question: Q) -> asyncio.Future[A]:
-        """Done when the question is answered. Questions of different keys are never answered together."""
+        """Done when the question is answered. Questions of different keys are never answered together.
+
+        HttpError: too many wait. The future has it where the question itself waited too long.
+        """
+        self.check()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[A] = loop.create_future()
         waiting = self._waiting.get(key)
         if waiting is None:
             waiting = self._waiting[key] = deque()
-        waiting.append((question, future))
+        waiting.append((question, future, loop.time()))
+        self._count += 1
         if self._free and not self._starting:
             # Not at once: what else arrived in this turn of the loop can still join.
             self._starting = True
@@ -50,13 +68,28 @@ class MicroBatcher(Generic[K, Q, A]):
         while self._free and self._waiting:
             key = next(iter(self._waiting))
             waiting = self._waiting.pop(key)
-            batch = [waiting.popleft() for _ in range(min(self._most, len(waiting)))]
+            taken = [waiting.popleft() for _ in range(min(self._most, len(waiting)))]
+            self._count -= len(taken)
             if waiting:  # behind the other keys
                 self._waiting[key] = waiting
-            batch = [(question, future) for question, future in batch if not future.done()]
+            batch = self._in_time(taken, loop.time())
             if batch:
                 self._free -= 1
                 self._threads.submit(self._run, loop, key, batch)
+
+    def _in_time(
+        self, taken: list[tuple[Q, asyncio.Future[A], float]], now: float
+    ) -> list[tuple[Q, asyncio.Future[A]]]:
+        """Those that somebody waits for still, and not for too long."""
+        batch = []
+        for question, future, since in taken:
+            if future.done():
+                continue
+            if (now - since) * 1000 > self._bounds.wait_ms_max:
+                future.set_exception(overloaded(self._bounds, f"this one waited {now - since:.1f} s"))
+            else:
+                batch.append((question, future))
+        return batch
 
     def _run(self, loop: asyncio.AbstractEventLoop, key: K, batch: list[tuple[Q, asyncio.Future[A]]]) -> None:
         answers: Sequence[A | Exception]

@@ -23,7 +23,7 @@ from tests.serving.asgi_client import AsgiClient
 from tests.serving.bento_process import Answer, post, started
 from tests.serving.conftest import ROOT, SERVICE
 from tests.serving.pictures import encoded
-from tests.serving.synthetic import SETTINGS
+from tests.serving.synthetic import SETTINGS, SHOP_SETTINGS
 
 FEW = Admission(waiting_max=2, wait_ms_max=60_000)
 CLIENTS_TIMES = 4  # as many clients as can be taken at once
@@ -81,10 +81,10 @@ def test_who_waited_too_long_is_not_begun() -> None:
 def applications(
     state: ImageState, shop_state: RecommendationState
 ) -> dict[str, tuple[Application, dict[str, Any]]]:
-    settings = SETTINGS.model_copy(update={"admission": FEW})
+    settings, of_a_shop = (each.model_copy(update={"admission": FEW}) for each in (SETTINGS, SHOP_SETTINGS))
     return {
         "/predict": (ImageApplication(state, settings), {}),
-        "/recommend": (RecommendationApplication(shop_state, settings), {"json": {}}),
+        "/recommend": (RecommendationApplication(shop_state, of_a_shop), {"json": {}}),
     }
 
 

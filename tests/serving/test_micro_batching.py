@@ -7,7 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from pipeline.core.serve_parameters import Admission
+from serving.http_errors import HttpError
 from serving.micro_batching import MicroBatcher
+
+PLENTY = Admission(waiting_max=1000, wait_ms_max=60_000)
 
 
 class Doubling:
@@ -28,7 +32,7 @@ class Doubling:
 
 def test_what_arrives_in_one_turn_of_the_loop_is_answered_together_and_in_order() -> None:
     doubling = Doubling()
-    batcher = MicroBatcher(doubling, most=8, lanes=1)
+    batcher = MicroBatcher(doubling, most=8, lanes=1, bounds=PLENTY)
 
     async def ask() -> list[tuple[str, int]]:
         return await asyncio.gather(*(batcher.ask("a", i) for i in range(5)))
@@ -39,7 +43,7 @@ def test_what_arrives_in_one_turn_of_the_loop_is_answered_together_and_in_order(
 
 def test_no_question_is_refused_and_no_batch_is_longer_than_allowed() -> None:
     doubling = Doubling()
-    batcher = MicroBatcher(doubling, most=4, lanes=2)
+    batcher = MicroBatcher(doubling, most=4, lanes=2, bounds=PLENTY)
 
     async def ask() -> list[tuple[str, int]]:
         return await asyncio.gather(*(batcher.ask("a", i) for i in range(50)))
@@ -50,7 +54,7 @@ def test_no_question_is_refused_and_no_batch_is_longer_than_allowed() -> None:
 
 def test_a_single_question_waits_for_no_other() -> None:
     doubling = Doubling()
-    batcher = MicroBatcher(doubling, most=8, lanes=1)
+    batcher = MicroBatcher(doubling, most=8, lanes=1, bounds=PLENTY)
 
     async def ask() -> None:
         for i in range(3):
@@ -62,7 +66,7 @@ def test_a_single_question_waits_for_no_other() -> None:
 
 def test_questions_gather_while_a_batch_is_answered() -> None:
     doubling = Doubling()
-    batcher = MicroBatcher(doubling, most=8, lanes=1)
+    batcher = MicroBatcher(doubling, most=8, lanes=1, bounds=PLENTY)
 
     async def ask() -> None:
         doubling.go_on.clear()
@@ -79,7 +83,7 @@ def test_questions_gather_while_a_batch_is_answered() -> None:
 
 def test_different_keys_are_never_answered_together_and_take_turns() -> None:
     doubling = Doubling()
-    batcher = MicroBatcher(doubling, most=2, lanes=1)
+    batcher = MicroBatcher(doubling, most=2, lanes=1, bounds=PLENTY)
 
     async def ask() -> list[tuple[str, int]]:
         return await asyncio.gather(*(batcher.ask("ab"[i % 2], i) for i in range(8)))
@@ -89,7 +93,7 @@ def test_different_keys_are_never_answered_together_and_take_turns() -> None:
 
 
 def test_a_question_that_fails_spoils_no_other() -> None:
-    batcher = MicroBatcher(Doubling(), most=8, lanes=1)
+    batcher = MicroBatcher(Doubling(), most=8, lanes=1, bounds=PLENTY)
 
     async def ask() -> None:
         good, bad, other = (batcher.ask("a", question) for question in (1, -1, 2))
@@ -103,7 +107,7 @@ def test_a_question_that_fails_spoils_no_other() -> None:
 
 def test_who_goes_away_is_not_answered_and_holds_up_nobody() -> None:
     doubling = Doubling()
-    batcher = MicroBatcher(doubling, most=8, lanes=1)
+    batcher = MicroBatcher(doubling, most=8, lanes=1, bounds=PLENTY)
 
     async def ask() -> None:
         doubling.go_on.clear()
@@ -121,7 +125,7 @@ def test_who_goes_away_is_not_answered_and_holds_up_nobody() -> None:
 
 def test_a_loop_that_closed_in_between_does_not_stop_the_next() -> None:
     doubling = Doubling()
-    batcher = MicroBatcher(doubling, most=8, lanes=1)
+    batcher = MicroBatcher(doubling, most=8, lanes=1, bounds=PLENTY)
 
     async def leave() -> None:
         doubling.go_on.clear()
@@ -136,3 +140,44 @@ def test_a_loop_that_closed_in_between_does_not_stop_the_next() -> None:
     while not batcher._free:
         time.sleep(0.001)
     assert asyncio.run(ask()) == ("a", 2)
+
+
+def test_no_more_questions_wait_than_allowed() -> None:
+    doubling = Doubling()
+    doubling.go_on.clear()
+    bounds = Admission(waiting_max=2, wait_ms_max=60_000)
+    batcher = MicroBatcher(doubling, most=1, lanes=1, bounds=bounds)
+
+    async def ask() -> list[tuple[str, int]]:
+        first = batcher.ask("a", 1)
+        await asyncio.sleep(0.01)  # it is being answered
+        waiting = [batcher.ask("a", i) for i in (2, 3)]
+        for refuse in (batcher.check, lambda: batcher.ask("b", 4)):
+            with pytest.raises(HttpError, match="2 requests wait already") as caught:
+                refuse()
+            assert (caught.value.status, caught.value.headers) == (503, {"retry-after": "60"})
+        doubling.go_on.set()
+        answers = await asyncio.gather(first, *waiting)
+        return [*answers, await batcher.ask("b", 4)]
+
+    assert asyncio.run(ask()) == [("a", 2), ("a", 4), ("a", 6), ("b", 8)]
+
+
+def test_a_question_that_waited_too_long_is_not_answered() -> None:
+    doubling = Doubling()
+    doubling.go_on.clear()
+    batcher = MicroBatcher(doubling, most=1, lanes=1, bounds=Admission(waiting_max=9, wait_ms_max=50))
+
+    async def ask() -> tuple[str, int]:
+        first = batcher.ask("a", 1)
+        await asyncio.sleep(0.01)
+        late = batcher.ask("a", 2)
+        await asyncio.sleep(0.1)
+        doubling.go_on.set()
+        with pytest.raises(HttpError, match=r"waited 0\.1 s") as caught:
+            await late
+        assert caught.value.headers == {"retry-after": "1"}
+        return await first
+
+    assert asyncio.run(ask()) == ("a", 2)
+    assert doubling.batches == [("a", [1])]

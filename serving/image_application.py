@@ -24,7 +24,7 @@ from serving.image_metrics import image_metrics
 from serving.image_model import ImageModel
 from serving.prediction_log import new_id
 from serving.request_body import Part
-from serving.trial import Trial, client_key
+from serving.trial import Asked, Trial, client_key
 
 
 class ImageState:
@@ -32,6 +32,9 @@ class ImageState:
     challenger: ImageModel | None = None
     log: ImageLog
     trial: Trial[ImageModel, np.ndarray, np.ndarray] | None = None
+
+
+ImageAsked = Asked[ImageModel, np.ndarray, np.ndarray]
 
 
 class ImageApplication(Application):
@@ -61,11 +64,11 @@ class ImageApplication(Application):
         body = await self.body(request)
         media_type = request_body.media_type(request)
         form = await request_body.multipart(request, body) if media_type == "multipart/form-data" else None
-        key = client_key(self.state.trial, request)
-        return await run(self.predicting, self._predict, model, body, media_type, form, key)
+        asked = self._asked(model, request)
+        return await run(self.predicting, self._predict, model, body, media_type, form, asked)
 
     def _predict(
-        self, model: ImageModel, body: bytes, media_type: str, form: Any, key: str | None
+        self, model: ImageModel, body: bytes, media_type: str, form: Any, asked: ImageAsked | None
     ) -> Response:
         decoder = Decoder(model.image)
         if form is not None:
@@ -76,26 +79,32 @@ class ImageApplication(Application):
             image = _from_json(decoder, body)
         else:
             raise unsupported(media_type, [*FORMATS, "multipart/form-data", "application/json"])
-        return json_response(self._answers(model, image[np.newaxis], key)[0])
+        return json_response(self._answers(model, image[np.newaxis], asked)[0])
 
     async def predict_batch(self, request: Request) -> Response:
         model = self.state.model
         body = await self.json_body(request)
-        key = client_key(self.state.trial, request)
-        return await run(self.predicting, self._predict_batch, model, body, key)
+        asked = self._asked(model, request)
+        return await run(self.predicting, self._predict_batch, model, body, asked)
 
-    def _predict_batch(self, model: ImageModel, body: bytes, key: str | None) -> Response:
+    def _predict_batch(self, model: ImageModel, body: bytes, asked: ImageAsked | None) -> Response:
         given = request_body.json_object(body)
         request_body.check_fields(given, ["items"])
         images = Decoder(model.image).batch(given["items"])
-        return json_response({"predictions": self._answers(model, images, key)})
+        return json_response({"predictions": self._answers(model, images, asked)})
 
-    def _answers(self, model: ImageModel, images: np.ndarray, key: str | None) -> list[dict[str, Any]]:
-        trial, asked = self.state.trial, None
-        if trial is None:
+    def _asked(self, model: ImageModel, request: Request) -> ImageAsked | None:
+        """The part that the request has in a trial."""
+        trial = self.state.trial
+        return None if trial is None else trial.asked(model, client_key(request))
+
+    def _answers(
+        self, model: ImageModel, images: np.ndarray, asked: ImageAsked | None
+    ) -> list[dict[str, Any]]:
+        if asked is None:
             probabilities = model.probabilities(images)
         else:
-            model, probabilities, asked = trial.answer(model, key, images)
+            model, probabilities, asked = asked.answer(images)
         now = datetime.now(UTC)
         name = {"name": model.name, "version": model.version}
         answers = []
@@ -108,8 +117,8 @@ class ImageApplication(Application):
             answers.append(
                 {"prediction_id": prediction.id, "label": label, "probabilities": shares, "model": name}
             )
-        if trial is not None and asked is not None:
-            trial.shown(asked, images, [answer["prediction_id"] for answer in answers], now)
+        if asked is not None:
+            asked.shown(images, [answer["prediction_id"] for answer in answers], now)
         return answers
 
     async def feedback(self, request: Request) -> Response:

@@ -143,8 +143,8 @@ class Nothing:
     def compute(self, model: Model, question: int) -> int:
         return question
 
-    def is_sound(self, answer: int) -> bool:
-        return True
+    def fault(self, model: Model, question: int, answer: int) -> str | None:
+        return None
 
     def logged(self, model: Model, answer: int) -> list[int]:
         return [answer]
@@ -187,7 +187,7 @@ def times(trial: Trial[Any, Any, Any], state: State, *, only_control: bool) -> I
         if only_control and (asked is None or asked.role != "control"):
             continue
         if asked is not None:
-            trial.shown(asked, number, ids, now)
+            asked.shown(number, ids, now)
         yield time.perf_counter() - start
 
 

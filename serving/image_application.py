@@ -33,9 +33,6 @@ from serving.trial import Asked, Trial, client_key
 BYTES_AT_ONCE = 1 << 16  # of a body
 PIXELS_AT_ONCE = 1 << 14  # of a picture that must be decoded
 
-ImageAsked = Asked[ImageModel, np.ndarray, np.ndarray]
-Question = tuple[np.ndarray, ImageAsked | None]  # a picture, and the part that it has in a trial
-
 
 class ImageState:
     model: ImageModel
@@ -43,6 +40,10 @@ class ImageState:
     follower: Follower | None = None
     log: ImageLog
     trial: Trial[ImageModel, np.ndarray, np.ndarray] | None = None
+
+
+ImageAsked = Asked[ImageModel, np.ndarray, np.ndarray]
+Question = tuple[np.ndarray, ImageAsked | None]  # a picture, and the part that it has in a trial
 
 
 class ImageApplication(Application):
@@ -85,58 +86,55 @@ class ImageApplication(Application):
             image = _image(model, self.limits, body, media_type, form, PIXELS_AT_ONCE)
         except TakesLong:
             image = await run(self.predicting, _image, model, self.limits, body, media_type, form, None)
-        trial = self.state.trial
-        asked = None if trial is None else trial.asked(model, client_key(trial, request))
-        if asked is not None and asked.role == "canary":
-            return await run(self.predicting, self._predict_canary, model, image, asked)
+        asked = self._asked(model, request)
+        if asked is not None and asked.role == "canary":  # it may wait for the challenger, others need not
+            return await run(self.predicting, self._predict_alone, model, image, asked)
         return await self.together.ask(model, (image, asked))
 
     def _predict(self, model: ImageModel, questions: Sequence[Question]) -> list[Response]:
-        """Pictures that came together. What only watches has its part of the trial after the answer."""
+        """Pictures that came together; the trial of one of them, if any, begins after its answer."""
         images = np.stack([image for image, _ in questions])
         now = datetime.now(UTC)
         answers = self._answers(model, images, model.probabilities(images), now)
         for (image, asked), answer in zip(questions, answers, strict=True):
-            if asked is not None and self.state.trial is not None:
-                self.state.trial.shown(asked, image[np.newaxis], [answer["prediction_id"]], now)
+            if asked is not None:
+                asked.shown(image[np.newaxis], [answer["prediction_id"]], now)
         return list(map(json_response, answers))
 
-    def _predict_canary(self, model: ImageModel, image: np.ndarray, asked: ImageAsked) -> Response:
-        """A picture of a client whom the challenger answers, if it can."""
-        images, trial = image[np.newaxis], self.state.trial
-        tried = None if trial is None else trial.by_challenger(asked, images)
-        probabilities = None if tried is None or tried.tried is None else tried.tried.answer
-        if tried is not None and probabilities is not None:
-            model = tried.model
-        else:
-            probabilities = model.probabilities(images)
-        now = datetime.now(UTC)
-        (answer,) = self._answers(model, images, probabilities, now)
-        if trial is not None and tried is not None:
-            trial.shown(tried, images, [answer["prediction_id"]], now)
-        return json_response(answer)
+    def _predict_alone(self, model: ImageModel, image: np.ndarray, asked: ImageAsked) -> Response:
+        return json_response(self._tried_answers(model, image[np.newaxis], asked)[0])
 
     async def predict_batch(self, request: Request) -> Response:
         model = self.state.model
         body = await self.json_body(request)
-        key = client_key(self.state.trial, request)
-        return await run(self.predicting, self._predict_batch, model, body, key)
+        asked = self._asked(model, request)
+        return await run(self.predicting, self._predict_batch, model, body, asked)
 
-    def _predict_batch(self, model: ImageModel, body: bytes, key: str | None) -> Response:
+    def _predict_batch(self, model: ImageModel, body: bytes, asked: ImageAsked | None) -> Response:
         given = request_body.json_object(body)
         request_body.check_fields(given, ["items"])
         booleans = request_body.may_hold_booleans(body)
         images = Decoder(model.image, self.limits, booleans=booleans).batch(given["items"])
-        trial, asked = self.state.trial, None
-        if trial is None:
+        return json_response({"predictions": self._tried_answers(model, images, asked)})
+
+    def _asked(self, model: ImageModel, request: Request) -> ImageAsked | None:
+        """The part that the request has in a trial."""
+        trial = self.state.trial
+        return None if trial is None else trial.asked(model, client_key(request))
+
+    def _tried_answers(
+        self, model: ImageModel, images: np.ndarray, asked: ImageAsked | None
+    ) -> list[dict[str, Any]]:
+        """Answers of `model`, or of the challenger if the request is a canary's."""
+        if asked is None:
             probabilities = model.probabilities(images)
         else:
-            model, probabilities, asked = trial.answer(model, key, images)
+            model, probabilities, asked = asked.answer(images)
         now = datetime.now(UTC)
         answers = self._answers(model, images, probabilities, now)
-        if trial is not None and asked is not None:
-            trial.shown(asked, images, [answer["prediction_id"] for answer in answers], now)
-        return json_response({"predictions": answers})
+        if asked is not None:
+            asked.shown(images, [answer["prediction_id"] for answer in answers], now)
+        return answers
 
     def _answers(
         self, model: ImageModel, images: np.ndarray, probabilities: np.ndarray, now: datetime

@@ -20,8 +20,10 @@ class ImageTask:
     def compute(self, model: ImageModel, question: np.ndarray) -> np.ndarray:
         return model.probabilities(question)
 
-    def is_sound(self, answer: np.ndarray) -> bool:
-        return bool(np.isfinite(answer).all())
+    def fault(self, model: ImageModel, question: np.ndarray, answer: np.ndarray) -> str | None:
+        if answer.shape != (len(question), len(model.classes)):
+            return f"the answer to {len(question)} images has the shape {answer.shape}"
+        return None if np.isfinite(answer).all() else "the answer holds what is no finite number"
 
     def logged(self, model: ImageModel, answer: np.ndarray) -> list[dict[str, Any]]:
         best = answer.argmax(axis=1)

@@ -79,25 +79,24 @@ class RecommendationApplication(Application):
         return recommendation_openapi.document(self.state.model, self.limits)
 
     async def recommend(self, request: Request) -> Response:
-        key = client_key(self.state.trial, request)
-        return await run(
-            self.predicting, self._recommend, self.state.model, await self.json_body(request), key
-        )
+        body, key = await self.json_body(request), client_key(request)
+        return await run(self.predicting, self._recommend, self.state.model, body, key)
 
     def _recommend(self, model: Recommender, body: bytes, key: str | None) -> Response:
         ask = recommendation_input.ask(request_body.json_object(body), self.limits)
-        trial, asked = self.state.trial, None
-        if trial is None:
+        # The same customer gets the same model, on whatever device.
+        key = key if ask.customer is None else f"customer {ask.customer}"
+        trial = self.state.trial
+        asked = None if trial is None else trial.asked(model, key)
+        if asked is None:
             (answer,) = model.recommend([ask])
         else:
-            # The same customer gets the same model, on whatever device.
-            key = key if ask.customer is None else f"customer {ask.customer}"
-            model, answer, asked = trial.answer(model, key, ask)
+            model, answer, asked = asked.answer(ask)
         now = datetime.now(UTC)
         logged = Recommendation(new_id(now), now, model.version, ask.customer, ask.mode, answer)
         self.state.log.add(logged)
-        if trial is not None and asked is not None:
-            trial.shown(asked, ask, [logged.id], now)
+        if asked is not None:
+            asked.shown(ask, [logged.id], now)
         counters = recommendation_metrics()
         counters.recommendations.labels(model.version, answer.served_by, ask.mode).inc()
         counters.items.labels(ask.mode).inc(len(answer.items))

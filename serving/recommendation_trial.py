@@ -17,8 +17,11 @@ class RecommendationTask:
         (answer,) = model.recommend([question])
         return answer
 
-    def is_sound(self, answer: Answer) -> bool:
-        return all(math.isfinite(item.score) for item in answer.items)
+    def fault(self, model: Recommender, question: Ask, answer: Answer) -> str | None:
+        if len(answer.items) > question.k:
+            return f"the answer has {len(answer.items)} items where {question.k} were asked for"
+        finite = all(math.isfinite(item.score) for item in answer.items)
+        return None if finite else "the answer holds what is no finite number"
 
     def logged(self, model: Recommender, answer: Answer) -> list[dict[str, Any]]:
         return [

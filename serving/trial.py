@@ -56,8 +56,8 @@ class Task(Protocol[M_contra, Q_contra, A]):
 
     def compute(self, model: M_contra, question: Q_contra) -> A: ...
 
-    def is_sound(self, answer: A) -> bool:
-        """Whether a client could be shown it: every number is one."""
+    def fault(self, model: M_contra, question: Q_contra, answer: A) -> str | None:
+        """Why no client could be shown it, for instance because a number is none."""
 
     def logged(self, model: M_contra, answer: A) -> Sequence[Any]:
         """What the log keeps: one JSON value for each prediction of the request."""
@@ -68,16 +68,19 @@ class Asked(Generic[M, Q, A]):
     """The part that one request has in a trial. unit: 16 hex digits, of the client, or of the request where
     it has no key; tried: the challenger's answer, None while it has none."""
 
+    trial: "Trial[M, Q, A]"
     running: Running[M]
     role: Role
     unit: str
     tried: Tried[A] | None = None
 
-    @property
-    def model(self) -> M:
-        """Who answers the client."""
-        is_canary = self.role == "canary" and self.tried is not None and self.tried.error is None
-        return self.running.challenger if is_canary else self.running.champion
+    def answer(self, question: Q) -> "tuple[M, A, Asked[M, Q, A] | None]":
+        """Who answers the client, what, and the part that the request has now. May wait for `timeout_ms`."""
+        return self.trial.answer(self, question)
+
+    def shown(self, question: Q, ids: Sequence[str], at: datetime) -> None:
+        """What the client was shown: ids of the predictions. Never waits."""
+        self.trial.shown(self, question, ids, at)
 
 
 class Trial(Generic[M, Q, A]):
@@ -111,49 +114,23 @@ class Trial(Generic[M, Q, A]):
         share = self._settings.share
         if self._settings.mode == "shadow":
             drawn = random.random() < share
-            return Asked(running, "shadow", self._unit(running, key)) if drawn else None
+            return Asked(self, running, "shadow", self._unit(running, key)) if drawn else None
         unit = self._unit(running, key)
         place = int(unit, 16) / (1 << 64)
         if place < share:
-            return Asked(running, "canary", unit)
-        return Asked(running, "control", unit) if place >= 1 - share else None
+            return Asked(self, running, "canary", unit)
+        return Asked(self, running, "control", unit) if place >= 1 - share else None
 
-    def by_challenger(self, asked: Asked[M, Q, A], question: Q) -> Asked[M, Q, A] | None:
-        """A canary's question answered by the challenger, or failed; None: it is busy, so that the request
-        has no part. Waits for `timeout_ms` at most; of another role nothing is asked."""
-        if asked.role != "canary":
-            return asked
-        if not self._free.acquire(blocking=False):
-            trial_metrics().dropped.labels("canary").inc()
-            return None
-        answered: Future[Tried[A]] = Future()
-
-        def work() -> None:
-            try:
-                answered.set_result(self._try(asked.running.challenger, question))
-            finally:
-                self._free.release()
-
-        self._questions.put(work)
-        limit = self._settings.timeout_ms
-        try:
-            tried = answered.result(limit / 1000)
-        except TimeoutError:
-            tried = Tried(None, limit, _too_slow(limit))
-        self._judge(asked, tried)
-        return replace(asked, tried=tried)
-
-    def answer(self, champion: M, key: str | None, question: Q) -> tuple[M, A, Asked[M, Q, A] | None]:
-        """Who answers a client, what, and the part that the request has."""
-        asked = self.asked(champion, key)
-        if asked is not None:
-            asked = self.by_challenger(asked, question)
-            if asked is not None and asked.tried is not None and asked.tried.answer is not None:
-                return asked.model, asked.tried.answer, asked
-        return champion, self._task.compute(champion, question), asked
+    def answer(self, asked: Asked[M, Q, A], question: Q) -> tuple[M, A, Asked[M, Q, A] | None]:
+        """As Asked.answer."""
+        running = asked.running
+        now = self._by_canary(asked, question) if asked.role == "canary" else asked
+        if now is not None and now.tried is not None and now.tried.answer is not None:
+            return running.challenger, now.tried.answer, now
+        return running.champion, self._task.compute(running.champion, question), now
 
     def shown(self, asked: Asked[M, Q, A], question: Q, ids: Sequence[str], at: datetime) -> None:
-        """What the client was shown: ids of the predictions. Never waits."""
+        """As Asked.shown."""
         work = _Shown(asked, question, ids, at)
         with self._counting:
             is_full = self._waiting > 0 and self._waiting + len(ids) > self._settings.waiting_max
@@ -185,6 +162,28 @@ class Trial(Generic[M, Q, A]):
         self._thread.join(CLOSE_TIMEOUT)
         self._watch.close()
 
+    def _by_canary(self, asked: Asked[M, Q, A], question: Q) -> Asked[M, Q, A] | None:
+        """Answered by the challenger, or failed; None: it is busy, so that the request has no part."""
+        if not self._free.acquire(blocking=False):
+            trial_metrics().dropped.labels("canary").inc()
+            return None
+        answered: Future[Tried[A]] = Future()
+
+        def work() -> None:
+            try:
+                answered.set_result(self._try(asked.running.challenger, question))
+            finally:
+                self._free.release()
+
+        self._questions.put(work)
+        limit = self._settings.timeout_ms
+        try:
+            tried = answered.result(limit / 1000)
+        except TimeoutError:
+            tried = Tried(None, limit, _too_slow(limit))
+        self._judge(asked, tried)
+        return replace(asked, tried=tried)
+
     def _unit(self, running: Running[M], key: str | None) -> str:
         if key is None:
             return secrets.token_hex(8)
@@ -196,8 +195,7 @@ class Trial(Generic[M, Q, A]):
         answer = error = None
         try:
             answer = self._task.compute(model, question)
-            if not self._task.is_sound(answer):
-                error = "the answer holds what is no finite number"
+            error = self._task.fault(model, question, answer)
         except Exception as raised:  # whatever a challenger does, the client gets an answer
             error = f"{type(raised).__name__}: {raised}"
         milliseconds = 1000 * (time.perf_counter() - start)
@@ -278,9 +276,9 @@ def begin(
     return None if settings.mode == "off" else Trial(settings, state, task, log_url, project)
 
 
-def client_key(trial: Trial[Any, Any, Any] | None, request: Request) -> str | None:
-    """What the client calls itself, None where it does not or nothing is tried."""
-    return None if trial is None else request.headers.get(SESSION_HEADER)
+def client_key(request: Request) -> str | None:
+    """What the client calls its session, None where it does not."""
+    return request.headers.get(SESSION_HEADER)
 
 
 def _too_slow(limit: float) -> str:

@@ -147,6 +147,7 @@ def not_a_number(images: np.ndarray) -> np.ndarray:
     [
         (trials.broken, "RuntimeError: the network is broken"),
         (not_a_number, "the answer holds what is no finite number"),
+        (lambda images: np.ones((1, 3)), "the answer to 1 images has the shape (1, 3)"),
     ],
 )
 def test_a_broken_canary_costs_nobody_an_answer_and_is_stopped(
@@ -198,7 +199,7 @@ def test_a_slow_shadow_slows_nobody_and_its_queue_ends(tried: ImageState) -> Non
     for _ in range(30):
         given = trial.asked(tried.model, None)
         assert given is not None
-        trial.shown(given, IMAGE, ["0" * 32], datetime.now(UTC))
+        given.shown(IMAGE, ["0" * 32], datetime.now(UTC))
     assert time.monotonic() - start < 1
     trials.wait_until(lambda: asked)
     assert trial._waiting <= 5

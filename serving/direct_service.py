@@ -23,13 +23,13 @@ async def _bentoml_answers(_: Request) -> Response:
 
 
 BENTOML_PATHS = {
-    path: Endpoint(path, _bentoml_answers, "GET", needs)
-    for path, needs in (
-        ("/livez", None),
-        ("/healthz", None),
-        ("/readyz", None),
-        ("/metrics", "admin"),
-        ("/schema.json", "predict"),
+    endpoint.path: endpoint
+    for endpoint in (
+        Endpoint("/livez", _bentoml_answers, "GET", None),
+        Endpoint("/healthz", _bentoml_answers, "GET", None),
+        Endpoint("/readyz", _bentoml_answers, "GET", None),
+        Endpoint("/metrics", _bentoml_answers, "GET", "admin"),
+        Endpoint("/schema.json", _bentoml_answers, "GET", "predict"),
     )
 }
 

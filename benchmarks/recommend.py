@@ -24,7 +24,7 @@ import psutil
 
 from benchmarks import shop
 from benchmarks.machine import machine
-from pipeline.core import quiet
+from pipeline.core import quiet, serve_parameters
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import FullcycleError
 from pipeline.core.load_test import load_test
@@ -84,7 +84,7 @@ def measure(paths: Paths, deployed: dict[str, Any], requests: int, seconds: floa
     bodies = [request.partition(b"\r\n\r\n")[2] for request in wire]
     cores = sorted(os.sched_getaffinity(0))
     with pinned({cores[0]}):
-        alone = in_a_process(direct, package, bodies, requests)
+        alone = in_a_process(direct, paths.project, package, bodies, requests)
     served = over_http(deployed["bento_tag"], wire, seconds, cores[0])
     batch = in_a_process(all_customers, package)
     return {"direct_1_core": alone, "http_1_core": served, "batch": batch | {"cores": len(cores)}}
@@ -107,15 +107,16 @@ def in_a_process(work: Callable[..., dict[str, float]], *given: Any) -> dict[str
         return apart.submit(work, *given).result()
 
 
-def direct(package: Path, bodies: list[bytes], requests: int) -> dict[str, float]:
+def direct(project: str, package: Path, bodies: list[bytes], requests: int) -> dict[str, float]:
     """One question after another, without HTTP."""
     from pipeline.tasks.recommendation.data.recommender import Recommender
-    from serving.recommendation_input import ask
+    from serving.recommendation_input import Limits, ask
 
     began = time.perf_counter()
     recommender = Recommender(package)
     load = time.perf_counter() - began
-    asks = [ask(json.loads(body)) for body in bodies]
+    limits = Limits.of(serve_parameters.read(Path.cwd(), project).requests)
+    asks = [ask(json.loads(body), limits) for body in bodies]
     for i in range(WARM_UP):
         recommender.recommend([asks[i % len(asks)]])
     latencies = []

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")  # what RFC 6750 allows, and long enough not to be guessed
 SCHEME = b"bearer "
+HOLDER = "fullcycle.holder"  # where a request keeps what was found
+
+Holder = tuple[bytes, frozenset[Permission]]  # digest of a token, and what it may
 
 
 class Access:
@@ -50,11 +53,15 @@ class Access:
         """Whether nobody is asked for a token."""
         return not self._holders
 
-    def holder(self, scope: Scope) -> tuple[bytes, frozenset[Permission]] | None:
-        """The digest of the request's token and what it may; None without a token that is known.
+    def holder(self, scope: Scope) -> Holder | None:
+        """Whose token came with a request, None without one that is known; found once for each request."""
+        if HOLDER not in scope:
+            scope[HOLDER] = self._find_holder(scope)
+        found: Holder | None = scope[HOLDER]
+        return found
 
-        Every known token is compared, each in constant time: how long it takes tells nothing of them.
-        """
+    def _find_holder(self, scope: Scope) -> Holder | None:
+        """Every known token is compared, each in constant time: how long it takes tells nothing of them."""
         given = _token(scope)
         if given is None:
             return None

@@ -69,8 +69,8 @@ class RecommendationLog(PredictionLog[Recommendation]):
         if str(product) not in map(str, shown["items"]):
             raise HttpError(
                 "not_recommended",
-                f"Product {shown(product)} was not in the answer {prediction_id!r}. What a customer does "
-                "with other products goes to /events.",
+                f"Product {product!r} was not in the answer {prediction_id!r}. What a customer does with "
+                "other products goes to /events.",
             )
         now = datetime.now(UTC)
         said = f"{prediction_id}\0{product}\0{kind}"

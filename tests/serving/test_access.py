@@ -103,7 +103,7 @@ def test_a_token_is_good_for_what_it_was_given_for(client: AsgiClient) -> None:
 )
 def test_every_path_of_a_shop_is_guarded(shop: AsgiClient, method: str, path: str, right: str) -> None:
     ask: Any = getattr(shop, method)
-    body = {"json": {}} if method == "post" else {}
+    body: dict[str, Any] = {"json": {}} if method == "post" else {}
     wrong = PREDICT if right == FEEDBACK else FEEDBACK
     assert ask(path, **body).status_code == 401
     assert ask(path, **body, headers=bearer(wrong)).status_code == 403

@@ -29,7 +29,7 @@ from starlette.types import Receive, Scope, Send
 
 from pipeline.core.serve_parameters import Serve
 from serving import request_body
-from serving.admission import BoundedThreads
+from serving.admission import BoundedThreads, LoopDelay
 from serving.http_errors import HttpError
 from serving.metrics import metrics
 
@@ -95,8 +95,9 @@ class Application:
         self._state = state
         self.settings = settings
         self._guards: tuple[Guard, ...] = (self._check_admission,)
-        self.predicting = BoundedThreads(PREDICTION_THREADS, "predict", settings.admission)
-        self.storing = BoundedThreads(STORING_THREADS, "store", settings.admission)
+        delay = LoopDelay().seconds
+        self.predicting = BoundedThreads(PREDICTION_THREADS, "predict", settings.admission, delay)
+        self.storing = BoundedThreads(STORING_THREADS, "store", settings.admission, delay)
         routes: Sequence[BaseRoute] = [
             *map(self._route, self.endpoints()),
             self._route(Endpoint("/model", self._model, "GET", "predict")),

@@ -31,7 +31,7 @@ from starlette.types import Receive, Scope, Send
 from pipeline.core.serve_parameters import Permission, Serve
 from serving import request_body
 from serving.access import Access, tokens
-from serving.admission import BoundedThreads
+from serving.admission import BoundedThreads, LoopDelay
 from serving.http_errors import HttpError
 from serving.metrics import answers, metrics
 from serving.rate_limit import rate_limits
@@ -114,8 +114,9 @@ class Application:
         access = Access(tokens(os.environ))
         limits = rate_limits(settings.rate, access, os.environ)
         self._guards: tuple[Guard, ...] = (*limits, access, self._check_admission)
-        self.predicting = BoundedThreads(PREDICTION_THREADS, "predict", settings.admission)
-        self.storing = BoundedThreads(STORING_THREADS, "store", settings.admission)
+        delay = LoopDelay().seconds
+        self.predicting = BoundedThreads(PREDICTION_THREADS, "predict", settings.admission, delay)
+        self.storing = BoundedThreads(STORING_THREADS, "store", settings.admission, delay)
         endpoints = [
             *self.endpoints(),
             Endpoint("/model", self._model, "GET", "predict"),

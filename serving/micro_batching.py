@@ -26,8 +26,8 @@ class MicroBatcher(Generic[K, Q, A]):
     answer: given a key and questions, returns as many answers in the same order; called in a thread. Where it
     raises it must have done nothing yet: it is asked again for each question alone, so that a question
     that cannot be answered spoils no other's answer.
-    most: questions of one batch. lanes: batches answered at once, each in a thread. bounds: how many questions
-    may wait, and how long.
+    most: questions of one batch. lanes: batches answered at once, each in a thread. bounds: how many
+    questions may wait, and how long.
     """
 
     def __init__(

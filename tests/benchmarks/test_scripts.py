@@ -17,8 +17,8 @@ from pipeline.tasks.recommendation.learning.baselines import TIFU_KNN
 from tests.imports import ROOT
 
 SCRIPTS = (
-    "stages", "rankers", "scale", "recommend", "label_audit", "train", "promotion", "overload", "trial", "serve",
-    "swap",
+    "stages", "rankers", "scale", "recommend", "label_audit", "train", "promotion", "overload", "trial",
+    "serve", "swap",
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """More is asked than can be answered: who is refused, how, and for how long."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 from pipeline.core import bento
 from pipeline.core.registry import Version
 from pipeline.core.serve_parameters import Admission
-from serving.admission import BoundedThreads
+from serving.admission import LOOK_SECONDS, BoundedThreads, LoopDelay
 from serving.application import PREDICTION_THREADS, Application
 from serving.http_errors import HttpError
 from serving.image_application import ImageApplication, ImageState
@@ -32,7 +33,7 @@ REQUESTS = 3  # of each client
 
 @pytest.fixture
 def one_thread() -> Iterator[BoundedThreads]:
-    made = BoundedThreads(1, "test", FEW)
+    made = BoundedThreads(1, "test", FEW, lambda: 0.0)
     yield made
     made.shutdown()
 
@@ -63,13 +64,13 @@ def test_no_more_may_wait_than_allowed(one_thread: BoundedThreads) -> None:
 
 
 def test_who_waited_too_long_is_not_begun() -> None:
-    threads = BoundedThreads(1, "test", Admission(waiting_max=9, wait_ms_max=50))
+    threads = BoundedThreads(1, "test", Admission(waiting_max=9, wait_ms_max=50), lambda: 0.0)
     release, held = hold(threads)
     done: list[int] = []
     late = threads.submit(done.append, 1)
     time.sleep(0.1)
     release.set()
-    with pytest.raises(HttpError, match=r"waited 0\.1 s") as caught:
+    with pytest.raises(HttpError, match=r"would wait 0\.1 s") as caught:
         late.result(10)
     assert caught.value.headers == {"retry-after": "1"}
     assert not done
@@ -77,22 +78,44 @@ def test_who_waited_too_long_is_not_begun() -> None:
     threads.shutdown()
 
 
+def test_who_comes_when_the_event_loop_is_late_is_refused() -> None:
+    """A rush may wait to be read, before there is anything to count."""
+    delay = LoopDelay()
+    threads = BoundedThreads(1, "test", Admission(waiting_max=9, wait_ms_max=100), delay.seconds)
+
+    async def rush() -> None:
+        assert await asyncio.wrap_future(threads.submit(int, 7)) == 7
+        for _ in range(2):
+            threads.check()  # one hiccup refuses nobody
+            time.sleep(0.3)  # what came before is worked on, in the loop
+            await asyncio.sleep(0)
+        assert 0.2 < delay.seconds() < 1.0
+        with pytest.raises(HttpError, match="would wait"):
+            threads.check()
+        await asyncio.sleep(4 * LOOK_SECONDS)
+        assert delay.seconds() < 0.05
+        threads.check()
+
+    asyncio.run(rush())
+    asyncio.run(rush())  # in another loop
+    threads.shutdown()
+
+
 @pytest.fixture
-def applications(
-    state: ImageState, shop_state: RecommendationState
-) -> dict[str, tuple[Application, dict[str, Any]]]:
+def applications(state: ImageState, shop_state: RecommendationState) -> dict[str, Application]:
     settings, of_a_shop = (each.model_copy(update={"admission": FEW}) for each in (SETTINGS, SHOP_SETTINGS))
-    return {
-        "/predict": (ImageApplication(state, settings), {}),
-        "/recommend": (RecommendationApplication(shop_state, of_a_shop), {"json": {}}),
+    made: dict[str, Application] = {
+        "/predict": ImageApplication(state, settings),
+        "/recommend": RecommendationApplication(shop_state, of_a_shop),
     }
+    for application in made.values():  # the tests submit work from outside of the event loop
+        application.predicting.delay = application.storing.delay = lambda: 0.0
+    return made
 
 
 @pytest.mark.parametrize("path", ["/predict", "/recommend"])
-def test_predictions_that_wait_hold_up_no_feedback(
-    path: str, applications: dict[str, tuple[Application, dict[str, Any]]]
-) -> None:
-    application, _ = applications[path]
+def test_predictions_that_wait_hold_up_no_feedback(path: str, applications: dict[str, Application]) -> None:
+    application = applications[path]
     client = AsgiClient(application)
     held = [hold(application.predicting) for _ in range(PREDICTION_THREADS)]
     waiting = [application.predicting.submit(int) for _ in range(FEW.waiting_max)]
@@ -107,10 +130,8 @@ def test_predictions_that_wait_hold_up_no_feedback(
 
 
 @pytest.mark.parametrize("path", ["/predict", "/recommend"])
-def test_feedback_that_waits_holds_up_no_predictions(
-    path: str, applications: dict[str, tuple[Application, dict[str, Any]]]
-) -> None:
-    application, _ = applications[path]
+def test_feedback_that_waits_holds_up_no_predictions(path: str, applications: dict[str, Application]) -> None:
+    application = applications[path]
     client = AsgiClient(application)
     held = [hold(application.storing) for _ in range(PREDICTION_THREADS)]
     waiting = [application.storing.submit(int) for _ in range(FEW.waiting_max)]

@@ -17,8 +17,6 @@ from pipeline.core.prediction_log import read_events, read_predictions
 from tests.imports import ROOT
 from tests.serving.postgresql import Server
 
-KILLS, ALL_KILLS = 5, 50
-
 
 @dataclass
 class Said:
@@ -99,10 +97,10 @@ def check_shop(url: str, times: int) -> Said:
 
 
 CHECKS = {"images": check_images, "shop": check_shop}
-SMALL_AND_FULL = [KILLS, pytest.param(ALL_KILLS, marks=[pytest.mark.slow, pytest.mark.full])]
+FULL = pytest.param(50, marks=[pytest.mark.slow, pytest.mark.full])
 
 
-@pytest.mark.parametrize("times", SMALL_AND_FULL)
+@pytest.mark.parametrize("times", [5, FULL])
 @pytest.mark.parametrize("kind", CHECKS)
 def test_in_sqlite(kind: str, times: int, tmp_path: Path) -> None:
     CHECKS[kind](f"sqlite:///{tmp_path}/log.db", times)
@@ -111,7 +109,7 @@ def test_in_sqlite(kind: str, times: int, tmp_path: Path) -> None:
     log.close()
 
 
-@pytest.mark.parametrize("times", SMALL_AND_FULL)
+@pytest.mark.parametrize("times", [2, FULL])
 @pytest.mark.parametrize("kind", CHECKS)
 def test_in_postgresql(kind: str, times: int, postgresql: Server) -> None:
     CHECKS[kind](postgresql.emptied(), times)

@@ -31,6 +31,11 @@ class MicroBatcher(Generic[K, Q, A]):
         self._waiting: dict[K, deque[tuple[Q, asyncio.Future[A]]]] = {}
         self._starting = False
 
+    @property
+    def waiting(self) -> int:
+        """Questions that no thread has begun to answer."""
+        return sum(map(len, self._waiting.values()))
+
     def ask(self, key: K, question: Q) -> asyncio.Future[A]:
         """Done when the question is answered. Questions of different keys are never answered together."""
         loop = asyncio.get_running_loop()

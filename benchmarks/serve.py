@@ -303,9 +303,10 @@ def show(figures: dict[str, Any]) -> None:
         print()
     print(f"{'':18} {'ready s':>11} {'resident MiB':>13} {'shared out':>11} {'largest':>8}  torch")
     for name, found in figures["contenders"].items():
+        torch = "yes" if found["torch"] else "no"
         print(
             f"{name:18} {found['ready_seconds']:11.2f} {found['resident_mib']:13.0f} "
-            f"{found['proportional_mib']:11.0f} {found['largest_mib']:8.0f}  {'yes' if found['torch'] else 'no'}"
+            f"{found['proportional_mib']:11.0f} {found['largest_mib']:8.0f}  {torch}"
         )
 
 

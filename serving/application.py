@@ -124,7 +124,7 @@ class Application:
         raise NotImplementedError
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self._direct.get((scope.get("method"), scope.get("path")))
+        endpoint = self._direct.get((scope.get("method", ""), scope.get("path", "")))
         if endpoint is None:
             await self.starlette(scope, receive, send)
             return

@@ -150,7 +150,7 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         send = with_headers(send)
-        endpoint = self._direct.get((scope.get("method"), scope.get("path")))
+        endpoint = self._direct.get((scope.get("method", ""), scope.get("path", "")))
         if endpoint is None:
             await self.starlette(scope, receive, send)
             return

@@ -23,7 +23,7 @@ from serving.http_errors import HttpError, shown
 from serving.image_input import FORMATS, Decoder, Limits, TakesLong, refuse_url
 from serving.image_log import ImageLog, ImagePrediction
 from serving.image_metrics import image_metrics
-from serving.image_model import RUN_BATCH, ImageModel, cores
+from serving.image_model import ImageModel, cores
 from serving.micro_batching import MicroBatcher
 from serving.prediction_log import new_ids
 from serving.request_body import Part
@@ -32,6 +32,9 @@ from serving.trial import Asked, Trial, client_key
 # A picture up to here takes less time than to have a thread look at it: it is read on the event loop.
 BYTES_AT_ONCE = 1 << 16  # of a body
 PIXELS_AT_ONCE = 1 << 14  # of a picture that must be decoded
+# Pictures of one run. More would hardly be faster, and with all in one run nobody's answer is written, and
+# nobody's next request read, while the network computes. One core is left to the event loop.
+TOGETHER = 8
 
 
 class ImageState:
@@ -52,7 +55,7 @@ class ImageApplication(Application):
     def __init__(self, state: ImageState, settings: Serve) -> None:
         self.state, self.limits = state, Limits.of(settings.requests)
         self.together = MicroBatcher(
-            self._predict, most=RUN_BATCH, lanes=cores(), bounds=settings.admission
+            self._predict, most=TOGETHER, lanes=max(1, cores() - 1), bounds=settings.admission
         )
         super().__init__(state, settings)
 

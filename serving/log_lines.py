@@ -58,4 +58,5 @@ class _Queued(QueueHandler):
 
 class _Listener(QueueListener):
     def enqueue_sentinel(self) -> None:
+        assert isinstance(self.queue, Queue)
         self.queue.put(None)  # waits for room, where the standard library's fails

@@ -39,6 +39,11 @@ class MicroBatcher(Generic[K, Q, A]):
         self._count = 0  # of those that wait
         self._starting = False
 
+    @property
+    def waiting(self) -> int:
+        """Questions that no thread has begun to answer."""
+        return self._count
+
     def check(self) -> None:
         """Raises HttpError where a question that was asked now would be refused."""
         if self._count >= self._bounds.waiting_max:

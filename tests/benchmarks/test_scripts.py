@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import rankers, recommend, scale, shop
+from benchmarks import rankers, recommend, scale, serve, shop
 from benchmarks.rankers import METRICS, Judged
 from benchmarks.scale import Cost
 from pipeline.core.paths import Paths
@@ -110,3 +110,22 @@ def test_processes_of_a_block_run_on_its_cores() -> None:
 def test_quantiles_are_milliseconds() -> None:
     found = recommend.quantiles([0.001] * 98 + [0.5, 0.5])
     assert found["latency_p50_ms"] == pytest.approx(1) and found["latency_p99_ms"] == pytest.approx(500)
+
+
+def turn(requests_per_second: float, errors: int, torch: bool) -> dict[str, Any]:
+    pixels = {"requests_per_second": requests_per_second, "latency_p50_ms": 2.0, "errors": errors}
+    return {"ready_seconds": 1.0, "pixels": pixels, "torch": torch}
+
+
+def test_turns_become_medians_and_no_error_is_forgotten() -> None:
+    found = serve.medians([turn(100, 0, False), turn(400, 2, False), turn(300, 1, True)])
+    assert found["pixels"] == {"requests_per_second": 300, "latency_p50_ms": 2.0, "errors": 3}
+    assert found["ready_seconds"] == 1.0 and found["torch"] is True
+
+
+def test_a_contender_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = serve.Contender(("-m", "nothing"), ("a_package_that_nobody_has",))
+    monkeypatch.setitem(serve.CONTENDERS, "absent", absent)
+    with pytest.raises(SystemExit, match="a_package_that_nobody_has"):
+        serve.check_installed(["absent", serve.OURS])
+    serve.check_installed([serve.OURS])

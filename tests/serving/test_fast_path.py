@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.core.prediction_log import read_predictions
 from pipeline.tasks.image_classification.data import pixels
-from serving.image_application import BYTES_AT_ONCE, ImageApplication, ImageState
+from serving.image_application import BYTES_AT_ONCE, TOGETHER, ImageApplication, ImageState
 from serving.image_log import ImageLog
 from serving.image_model import RUN_BATCH, ImageModel, load
 from serving.prediction_log import new_ids
@@ -59,7 +59,7 @@ def test_requests_that_come_together_share_runs_and_have_their_own_answers(
 ) -> None:
     answers = together(state, [{"json": {"pixels": image.tolist()}} for image in IMAGES])
     assert sum(runs) == len(IMAGES)
-    assert 1 < max(runs) <= RUN_BATCH
+    assert 1 < max(runs) <= TOGETHER
     assert len(runs) < len(IMAGES)
     for image, answer in zip(IMAGES, answers, strict=True):
         assert answer.json()["probabilities"] == pytest.approx(shares(state.model, image), abs=1e-6)

@@ -74,8 +74,10 @@ def test_questions_gather_while_a_batch_is_answered() -> None:
         await asyncio.sleep(0.01)
         later = [batcher.ask("a", i) for i in (1, 2, 3)]
         await asyncio.sleep(0.01)
+        assert batcher.waiting == 3
         doubling.go_on.set()
         assert await asyncio.gather(first, *later) == [("a", 0), ("a", 2), ("a", 4), ("a", 6)]
+        assert batcher.waiting == 0
 
     asyncio.run(ask())
     assert doubling.batches == [("a", [0]), ("a", [1, 2, 3])]

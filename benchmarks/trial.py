@@ -155,7 +155,7 @@ class State:
 
 
 def cost(settings: Settings) -> dict[str, float]:
-    """Microseconds on the path of an answer, mean of CALLS."""
+    """Microseconds on the path of an answer, median of CALLS."""
     quiet = settings.bounds.model_copy(update={"latency_ratio_max": 1e9, "latency_ms_max": 1e9})
     base = settings.model_copy(update={"bounds": quiet, "waiting_max": 10**9})
     found = {}
@@ -172,7 +172,7 @@ def cost(settings: Settings) -> dict[str, float]:
             )
             while trial.describe()["state"] != "running":
                 time.sleep(0.01)
-            found[name] = 1e6 * statistics.mean(times(trial, state, only_control="control" in name))
+            found[name] = 1e6 * statistics.median(times(trial, state, only_control="control" in name))
             trial.close()
     return found
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.core.errors import ParameterError
 from pipeline.core.prediction_log import read_predictions
 from serving import application
 from serving.http_errors import COMMON, IMAGES, STATUS
@@ -19,7 +20,7 @@ from serving.metrics import metrics
 from tests.serving.answers import refused
 from tests.serving.asgi_client import AsgiClient
 from tests.serving.pictures import digit, encoded
-from tests.serving.synthetic import DIGITS, SETTINGS, write_package
+from tests.serving.synthetic import DIGITS, SETTINGS, SHOP_SETTINGS, write_package
 
 PNG, JPEG, JSON = ({"content-type": kind} for kind in ("image/png", "image/jpeg", "application/json"))
 GOOD = digit().tolist()
@@ -159,6 +160,11 @@ def test_the_same_feedback_again_is_fine_another_is_a_conflict(client: AsgiClien
     message = refused(client.post("/feedback", json=said | {"label": "5"}), "conflicting_feedback")
     assert "'4'" in message
     assert "'5'" in message
+
+
+def test_settings_of_another_task_are_told(state: ImageState) -> None:
+    with pytest.raises(ParameterError, match=r"serve\.requests\.pictures: null is not allowed"):
+        ImageApplication(state, SHOP_SETTINGS)
 
 
 def test_unknown_paths_and_methods_are_answered_as_json(client: AsgiClient) -> None:

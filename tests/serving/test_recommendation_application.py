@@ -7,16 +7,23 @@ from typing import Any
 
 import pytest
 
+from pipeline.core.errors import ParameterError
 from pipeline.core.prediction_log import read_recommendations
 from serving.http_errors import COMMON, RECOMMENDATION
-from serving.recommendation_application import RecommendationState
+from serving.recommendation_application import RecommendationApplication, RecommendationState
 from serving.recommendation_metrics import recommendation_metrics
 from tests.serving.answers import products, recommended, refused
 from tests.serving.asgi_client import AsgiClient
 from tests.serving.fake_recommender import FakeRecommender
+from tests.serving.synthetic import SETTINGS
 
 JSON = {"content-type": "application/json"}
 NOW = datetime.now(UTC)
+
+
+def test_settings_of_another_task_are_told(shop_state: RecommendationState) -> None:
+    with pytest.raises(ParameterError, match=r"serve\.requests\.lists: null is not allowed"):
+        RecommendationApplication(shop_state, SETTINGS)
 
 
 def test_a_known_customer_gets_a_list_with_reasons(shop: AsgiClient) -> None:

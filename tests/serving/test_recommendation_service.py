@@ -1,7 +1,9 @@
 """The recommendation service with a real recommender: as an instance, and as a Bento that runs."""
 
+import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,17 +12,23 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from pipeline.core import bento, model_package
+from pipeline.core.artifacts import sha256
+from pipeline.core.errors import ModelError
 from pipeline.core.load_test import load_test
 from pipeline.core.registry import Version
 from pipeline.core.service_process import serving
 from pipeline.tasks.recommendation import deploy
+from pipeline.tasks.recommendation.data.item_tables import ItemTables
+from pipeline.tasks.recommendation.data.recommender import Recommender
 from tests import synthetic_shop
 from tests.recommendation import shop_package, shop_project
 from tests.serving.conftest import ROOT
 from tests.serving.synthetic import SHOP_SETTINGS
+from tests.serving.test_planted_models import Marking
 
 CUSTOMERS = 60
 
@@ -91,6 +99,20 @@ def test_an_instance_holds_the_model_and_nothing_heavy(model_tag: str, tmp_path:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == {"model": ["shop", "2"], "heavy": []}
+
+
+def test_a_pickle_in_the_state_is_never_loaded(package: Path, tmp_path: Path) -> None:
+    planted = Path(shutil.copytree(package, tmp_path / "planted"))
+    array = planted / "state" / "items" / f"{dataclasses.fields(ItemTables)[0].name}.npy"
+    np.save(array, np.array([Marking(tmp_path / "marker")], dtype=object), allow_pickle=True)
+    description = json.loads((planted / "model.json").read_text())
+    description["files"][array.relative_to(planted).as_posix()] = sha256(array)
+    (planted / "model.json").write_text(json.dumps(description))
+    with pytest.raises(ModelError, match=f"{array.name}: a pickle"):
+        model_package.verify(planted)
+    with pytest.raises(ValueError, match=r"Python objects|allow_pickle"):  # nor where nobody looks first
+        Recommender(planted)
+    assert not (tmp_path / "marker").exists()
 
 
 def test_served_answers_are_those_of_the_package(url: str, package: Path, prepared: Path) -> None:

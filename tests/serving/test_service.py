@@ -74,6 +74,16 @@ def test_a_model_that_nobody_registered_is_not_loaded(
     assert "digits:planted: nobody registered this model" in done.stderr
 
 
+def test_a_stage_asks_its_own_service_as_nobody_in_particular(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens and limits of the shell are for the clients of a service that goes on running."""
+    monkeypatch.setenv("FULLCYCLE_TOKEN_PREDICT", "p" * 32)
+    monkeypatch.setenv("FULLCYCLE_TOKEN_ADMIN", "a" * 32)
+    environment = service_process._of_this_machine()
+    assert not [name for name in environment if name.startswith("FULLCYCLE_TOKEN")]
+    assert environment["FULLCYCLE_WITHOUT_RATE_LIMIT"] == "yes"
+    assert environment["PATH"] == os.environ["PATH"]
+
+
 def test_a_missing_argument_is_explained(bento_home: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bentoml", "serve", SERVICE], cwd=ROOT, capture_output=True, text=True

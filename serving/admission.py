@@ -61,7 +61,7 @@ class BoundedThreads(ThreadPoolExecutor):
         self.delay = delay
 
     def check(self) -> float:
-        """Raises HttpError where work submitted now would be refused; returns its wait in the loop, seconds."""
+        """Raises HttpError where work submitted now would be refused; returns its wait in the loop."""
         waiting = self._work_queue.qsize()
         if waiting >= self.bounds.waiting_max:
             raise self._overloaded(f"{waiting} requests wait already")

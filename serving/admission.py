@@ -2,8 +2,8 @@
 
 A request waits twice: for the event loop, to be read, and for a thread, to be answered. At most `waiting_max`
 may wait for a thread, and none longer than `wait_ms_max` in all: the others are answered 503 `overloaded`
-with `Retry-After`, cheaply, so that those who were taken have their answer in time and the service is itself again
-as soon as the rush is over.
+with `Retry-After`, cheaply, so that those who were taken have their answer in time and the service is itself
+again as soon as the rush is over.
 """
 
 import asyncio
@@ -19,10 +19,11 @@ from serving.http_errors import HttpError
 T = TypeVar("T")
 
 LOOK_SECONDS = 0.05  # between two looks at how late the event loop is
+LOOP_PASSES = 4  # of a request through the event loop: it is read, taken up, answered, and the answer is sent
 
 
 class LoopDelay:
-    """How late the event loop is: about as long did a request wait that is read now, and will its answer.
+    """How late the event loop is: so long does a request wait each time that it passes through it.
 
     Late is what was late twice in a row: one hiccup is over when it is seen, and no reason to refuse anybody.
     """
@@ -51,7 +52,7 @@ class LoopDelay:
 class BoundedThreads(ThreadPoolExecutor):
     """Threads that refuse work, with HttpError `overloaded`, rather than let it wait too long.
 
-    delay: seconds that what is submitted has waited already, and that its result will wait, too
+    delay: seconds that a request waits each time that it passes through the event loop
     """
 
     def __init__(self, threads: int, name: str, bounds: Admission, delay: Callable[[], float]) -> None:
@@ -60,11 +61,11 @@ class BoundedThreads(ThreadPoolExecutor):
         self.delay = delay
 
     def check(self) -> float:
-        """Raises HttpError where work that was submitted now would be refused; returns its delay, twice."""
+        """Raises HttpError where work submitted now would be refused; returns its wait in the loop."""
         waiting = self._work_queue.qsize()
         if waiting >= self.bounds.waiting_max:
             raise overloaded(self.bounds, f"{waiting} requests wait already")
-        return self._in_time(2 * self.delay())
+        return self._in_time(LOOP_PASSES * self.delay())
 
     def submit(self, work: Callable[..., T], /, *arguments: Any, **named: Any) -> Future[T]:
         since = time.monotonic() - self.check()

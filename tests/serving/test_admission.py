@@ -88,7 +88,7 @@ def test_who_comes_when_the_event_loop_is_late_is_refused() -> None:
         for _ in range(2):
             threads.check()  # one hiccup refuses nobody
             time.sleep(0.3)  # what came before is worked on, in the loop
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         assert 0.2 < delay.seconds() < 1.0
         with pytest.raises(HttpError, match="would wait"):
             threads.check()

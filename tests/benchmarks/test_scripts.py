@@ -16,7 +16,7 @@ from pipeline.core.paths import Paths
 from pipeline.tasks.recommendation.learning.baselines import TIFU_KNN
 from tests.imports import ROOT
 
-SCRIPTS = ("stages", "rankers", "scale", "recommend", "label_audit", "train", "promotion")
+SCRIPTS = ("stages", "rankers", "scale", "recommend", "label_audit", "train", "promotion", "swap")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -34,7 +34,16 @@ from mlflow import MlflowClient
 
 from benchmarks.machine import machine
 from pipeline import tasks
-from pipeline.core import bento, golden_set, model_package, parameters, quiet, registry, tracking
+from pipeline.core import (
+    bento,
+    golden_set,
+    model_package,
+    parameters,
+    quiet,
+    registry,
+    serve_parameters,
+    tracking,
+)
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import FullcycleError
 from pipeline.core.paths import Paths
@@ -123,7 +132,7 @@ def measure(
     made.champion(versions[0])
     shipped = shutil.copytree(first, folder / "shipped")
     task.add_state(shipped, paths.prepared)
-    settings = looking(params.serve, look)
+    settings = looking(serve_parameters.read(root, project), look)
     tag = bento.build(root, task.SERVICE, bento.store_model(shipped, versions[0]), settings)
     wire = task.load_requests(paths.prepared)
     found = under_load(tag, made, versions, wire, swaps, requests, connections, folder)

@@ -34,7 +34,16 @@ from mlflow import MlflowClient
 
 from benchmarks.machine import machine
 from pipeline import tasks
-from pipeline.core import bento, golden_set, model_package, parameters, quiet, registry, tracking
+from pipeline.core import (
+    bento,
+    golden_set,
+    model_package,
+    parameters,
+    quiet,
+    registry,
+    serve_parameters,
+    tracking,
+)
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import FullcycleError
 from pipeline.core.paths import Paths
@@ -44,7 +53,6 @@ from pipeline.core.serve_parameters import KEPT_VARIABLE, PARAMS, REGISTRY_VARIA
 from pipeline.core.service_process import MARK, serving
 
 OTHER = 1.5  # factor on the weights of the last layer, which makes the other model
-LOOK_SECONDS = 0.1  # between two looks at the registry, so that a swap follows the next one
 SWAP_SECONDS = 60.0  # for one swap, after which it is given up
 ANSWER_SECONDS = 30.0  # for one answer, after which it counts as failed
 WARM_UP = 1000  # requests before anything is measured
@@ -86,6 +94,7 @@ def main() -> None:
     parser.add_argument("--swaps", type=int, default=100, help="moves of the alias (100)")
     parser.add_argument("--requests", type=int, default=10_000, help="answers at least, with swaps (10000)")
     parser.add_argument("--connections", type=int, default=16, help="clients at once (16)")
+    parser.add_argument("--look", type=float, default=0.1, help="seconds between looks at the registry (0.1)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     quiet.silence()
@@ -94,7 +103,7 @@ def main() -> None:
             os.environ |= {"BENTOML_HOME": folder, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
             found = measure(
                 Path.cwd(), arguments.project, Path(folder),
-                arguments.swaps, arguments.requests, arguments.connections,
+                arguments.swaps, arguments.requests, arguments.connections, arguments.look,
             )  # fmt: skip
     except FullcycleError as error:
         sys.exit(str(error))
@@ -107,7 +116,7 @@ def main() -> None:
 
 
 def measure(
-    root: Path, project: str, folder: Path, swaps: int, requests: int, connections: int
+    root: Path, project: str, folder: Path, swaps: int, requests: int, connections: int, look: float
 ) -> dict[str, Any]:
     paths = Paths(root, project)
     params = parameters.load(root / PARAMS, project)
@@ -123,16 +132,17 @@ def measure(
     made.champion(versions[0])
     shipped = shutil.copytree(first, folder / "shipped")
     task.add_state(shipped, paths.prepared)
-    tag = bento.build(root, task.SERVICE, bento.store_model(shipped, versions[0]), quick(params.serve))
+    settings = looking(serve_parameters.read(root, project), look)
+    tag = bento.build(root, task.SERVICE, bento.store_model(shipped, versions[0]), settings)
     wire = task.load_requests(paths.prepared)
-    return under_load(tag, made, versions, wire, swaps, requests, connections, folder)
+    found = under_load(tag, made, versions, wire, swaps, requests, connections, folder)
+    return {"look_seconds": look, **found}
 
 
-def quick(settings: Serve) -> Serve:
-    """As shipped, but that it looks at the registry all the time."""
-    return settings.model_copy(
-        update={"follow": settings.follow.model_copy(update={"enabled": True, "seconds": LOOK_SECONDS})}
-    )
+def looking(settings: Serve, seconds: float) -> Serve:
+    """As shipped, but that it looks at the registry so often."""
+    follow = settings.follow.model_copy(update={"enabled": True, "seconds": seconds})
+    return settings.model_copy(update={"follow": follow})
 
 
 def two_packages(model: Path, folder: Path) -> tuple[Path, Path]:
@@ -378,7 +388,7 @@ def show(figures: Mapping[str, Any]) -> None:
     print(f"{figures['machine']}\n")
     print(
         f"{figures['project']}: {figures['swaps']} swaps under {figures['requests']:,} requests "
-        f"on {figures['connections']} connections"
+        f"on {figures['connections']} connections, a look each {figures['look_seconds']:g} s"
     )
     for name in ("failed", "mixed", "statuses", "answers_by_version", "refused", "packages_kept"):
         print(f"{name.replace('_', ' '):<22}{figures[name]}")

@@ -1,6 +1,7 @@
 """`fullcycle history`, `promote`, `rollback`, `trial`: who is champion, since when and why; changing it.
 
-The aliases move within seconds. What is served follows with the next `dvc repro`, which sees the change.
+The aliases move within seconds, and running services follow them. What is deployed for the next start
+follows with the next `dvc repro`, which sees the change.
 """
 
 import argparse

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.core import model_package
 from pipeline.core.verdict import PHASES
 from tests.pipeline import repositories
 from tests.pipeline.repositories import Dvc
@@ -43,6 +44,7 @@ def test_the_whole_lifecycle(repository: tuple[Path, Dvc]) -> None:
     verdict = read(folder, "verdict.json")
     assert verdict["outcome"] == "deployed", verdict["sentence"]
     assert read(folder, "registration.json")["promoted"]
+    assert "golden_set.npz" in model_package.verify(folder / "models/digits")["files"]
     assert read(folder, "deployment.json")["bento_tag"].startswith("digits:")
     page = (folder / "reports/digits/index.html").read_text()
     assert "Deployed" in page and "<script" not in page

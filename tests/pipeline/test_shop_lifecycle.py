@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.core import model_package
 from pipeline.core.verdict import PHASES
 from tests import synthetic_shop
 from tests.imports import ROOT
@@ -28,6 +29,7 @@ def test_the_whole_lifecycle_of_a_shop(tmp_path_factory: pytest.TempPathFactory)
     assert sorted(re.findall(r"Running stage '(\w+)@shop'", first.stdout)) == sorted(PHASES)
     verdict = read(folder, "verdict.json")
     assert verdict["outcome"] == "deployed", verdict["sentence"]
+    assert "golden_set.npz" in model_package.verify(folder / "models/shop")["files"]
     evaluation = read(folder, "evaluation/result.json")
     assert set(evaluation["weekly"]) > {"network", "TIFU-KNN", "EASE"}
     assert evaluation["cold_start"]["customers"] > 0

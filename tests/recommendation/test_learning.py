@@ -10,10 +10,11 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from pipeline.core import debugging_checks, model_package
+from pipeline.core import debugging_checks, golden_set, model_package
 from pipeline.core.errors import Interrupted, ModelError
 from pipeline.core.resuming import Checkpoints
 from pipeline.core.statistics import clustered_mean
+from pipeline.tasks.recommendation import train
 from pipeline.tasks.recommendation.data import network, tifu
 from pipeline.tasks.recommendation.data.dataset import read_catalogue, read_split
 from pipeline.tasks.recommendation.data.histories import Rows
@@ -188,6 +189,13 @@ def test_a_network_learns_and_is_the_same_after_export_and_loading(
     assert np.abs(exported - scores).max() < 1e-4
     loaded = networks.load(tmp_path, past.catalogue)(asked)
     assert np.abs(np.where(asked.inputs.products >= 0, loaded, network.NO_CANDIDATE) - scores).max() < 1e-5
+
+    golden_set.write(tmp_path, train.golden_questions(asked), ("scores",))
+    kept = golden_set.read(tmp_path)[1]["scores"]
+    rows = golden_set.spread(len(asked), train.GOLDEN_QUESTIONS)
+    there = asked.inputs.products[rows, : train.GOLDEN_CANDIDATES] >= 0
+    assert kept.shape == there.shape and len(kept) == train.GOLDEN_QUESTIONS
+    assert np.abs(kept - scores[rows, : train.GOLDEN_CANDIDATES])[there].max() < 1e-4
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def train(context: Context, interrupted: Path, folder: Path, beginning: Beginnin
     save_file(weights, folder / model_package.WEIGHTS)
     np.save(folder / KNOWN_PRODUCTS, past.catalogue.product_ids)
     export.to_onnx(ranker, validation.inputs, folder / model_package.NETWORK)
-    golden_set.write(folder, _golden_questions(validation), ("scores",))
+    golden_set.write(folder, golden_questions(validation), ("scores",))
     epochs, seconds = [row["epoch"] for row in fitted.rows], fitted.seconds
     losses = {name: (epochs, [row[name] for row in fitted.rows]) for name in ("train_loss", "val_loss")}
     pictures.curves(losses, ("epoch", "loss"), folder / "curves.png")
@@ -125,7 +125,7 @@ def _forgetting(
     return figures, (gate,)
 
 
-def _golden_questions(validation: "Examples") -> dict[str, np.ndarray]:
+def golden_questions(validation: "Examples") -> dict[str, np.ndarray]:
     """What the network takes of some questions, with fewer candidates than a customer is asked with."""
     given = validation.inputs.given(golden_set.spread(len(validation), GOLDEN_QUESTIONS))
     questions = dict(zip(GIVEN, given, strict=True))

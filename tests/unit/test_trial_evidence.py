@@ -149,7 +149,7 @@ def test_lists_are_judged_by_what_customers_of_both_groups_did(canary: float, ou
 @pytest.mark.parametrize("kind", ["paired", "groups"])
 def test_who_looks_again_and_again_is_seldom_wrong(kind: str) -> None:
     """Challengers that are worse by just the margin; a person looks at every size until he may promote."""
-    rng, promoted, trials = np.random.default_rng(3), 0, 120
+    rng, promoted, trials = np.random.default_rng(3), 0, 60
     for _ in range(trials):
         new, old = Clients(), Clients()
         for i in range(1600):

@@ -152,7 +152,7 @@ def test_a_rush_is_answered_whole_and_over_at_once(
     bento_home: Path, package: Path, version: Version, tmp_path: Path
 ) -> None:
     """By real sockets, four times the clients that can be taken: 200 in time, or 503 and a time."""
-    bounds = Admission(waiting_max=4, wait_ms_max=100)
+    bounds = Admission(waiting_max=4, wait_ms_max=1000)
     settings = SETTINGS.model_copy(update={"admission": bounds})
     tag = bento.build(ROOT, SERVICE, bento.store_model(package, version), settings)
     picture = encoded(np.zeros((1500, 1500), dtype=np.uint8))

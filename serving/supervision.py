@@ -27,7 +27,7 @@ def supervise() -> None:
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **(options | {"check_delay": CHECK_SECONDS}))
 
-    circus.Arbiter = Supervisor
+    circus.Arbiter = Supervisor  # type: ignore[misc]
     os.environ[SUPERVISOR] = str(os.getpid())
 
 

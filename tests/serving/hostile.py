@@ -91,21 +91,27 @@ class Good:
 
 PNG = encoded(digit())
 JPEG = encoded(np.stack([digit(i) for i in range(3)], axis=2), "JPEG")
-PIXELS = {"pixels": digit().tolist()}
 FORM = (
     b'--edge\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n'
     b"Content-Type: image/png\r\n\r\n" + PNG + b"\r\n--edge--\r\n"
 )
 ID = "0123456789abcdef" * 2
-IMAGES = (
-    Good("/predict", "image/png", PNG),
-    Good("/predict", "image/png", png_that_claims(30000, 30000)),
-    Good("/predict", "image/jpeg", JPEG),
-    Good("/predict", "multipart/form-data; boundary=edge", FORM),
-    Good("/predict", JSON, json.dumps(PIXELS).encode()),
-    Good("/predict_batch", JSON, json.dumps({"items": [PIXELS] * 3}).encode()),
-    Good("/feedback", JSON, json.dumps({"prediction_id": ID, "label": "3"}).encode()),
-)
+
+
+def images(side: int) -> tuple[Good, ...]:
+    """side: pixels of the model's height and width; it takes grey."""
+    pixels = {"pixels": [[255] * side] * side}
+    return (
+        Good("/predict", "image/png", PNG),
+        Good("/predict", "image/png", png_that_claims(30000, 30000)),
+        Good("/predict", "image/jpeg", JPEG),
+        Good("/predict", "multipart/form-data; boundary=edge", FORM),
+        Good("/predict", JSON, json.dumps(pixels).encode()),
+        Good("/predict_batch", JSON, json.dumps({"items": [pixels] * 3}).encode()),
+        Good("/feedback", JSON, json.dumps({"prediction_id": ID, "label": "3"}).encode()),
+    )
+
+
 EVENT = {"customer_id": "a", "product_id": 1001, "kind": "view"}
 TOLD = {"quantity": 1.5, "value": 2, "time": "2026-03-01T18:30:00+01:00"}
 SHOP = (

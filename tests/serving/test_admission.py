@@ -28,7 +28,7 @@ from tests.serving.synthetic import SETTINGS, SHOP_SETTINGS
 
 FEW = Admission(waiting_max=2, wait_ms_max=60_000)
 CLIENTS_TIMES = 4  # as many clients as can be taken at once
-REQUESTS = 3  # of each client
+REQUESTS = 2  # of each client
 
 
 @pytest.fixture
@@ -152,10 +152,10 @@ def test_a_rush_is_answered_whole_and_over_at_once(
     bento_home: Path, package: Path, version: Version, tmp_path: Path
 ) -> None:
     """By real sockets, four times the clients that can be taken: 200 in time, or 503 and a time."""
-    bounds = Admission(waiting_max=4, wait_ms_max=100)
+    bounds = Admission(waiting_max=4, wait_ms_max=1000)
     settings = SETTINGS.model_copy(update={"admission": bounds})
     tag = bento.build(ROOT, SERVICE, bento.store_model(package, version), settings)
-    picture = encoded(np.zeros((1500, 1500), dtype=np.uint8))
+    picture = encoded(np.zeros((800, 800), dtype=np.uint8))
     with started(tag, tmp_path / "service", f"sqlite:///{tmp_path}/log.db") as service:
 
         def ask() -> Answer:

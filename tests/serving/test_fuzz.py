@@ -12,13 +12,19 @@ from typing import Any
 import pytest
 import schemathesis
 
+from pipeline.core import bento, model_package
+from pipeline.core.registry import Version
+from pipeline.tasks.recommendation import deploy
 from serving.application import Application
 from serving.image_application import ImageApplication, ImageState
 from serving.image_log import ImageLog
 from serving.image_model import load
 from serving.recommendation_application import RecommendationApplication, RecommendationState
+from tests import synthetic_shop
+from tests.recommendation import shop_package, shop_project
 from tests.serving import documented, hostile
 from tests.serving.bento_process import Service, started
+from tests.serving.conftest import ROOT, SERVICE
 from tests.serving.synthetic import SETTINGS, SHOP_SETTINGS, write_package
 
 GROWTH_MAX = 1.05  # of resident memory, from the first round's end, when all is warm, to the last one's
@@ -50,24 +56,41 @@ def test_answers_are_as_documented(service: str, path: str, request: pytest.Fixt
 
 
 def test_a_service_bears_what_no_honest_client_sends(running: dict[str, Any]) -> None:
-    answers = hostile.ask(running["url"], hostile.IMAGES, 400, seed=1)
+    answers = hostile.ask(running["url"], hostile.images(28), 400, seed=1)
     assert {200, 400, 404, 405, 415} <= answers.keys(), answers
     assert running["client"].get("/readyz").status_code == 200
 
 
-@pytest.fixture(scope="module")
-def full_images(bento_tag: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("fuzz")
-    with started(bento_tag, folder / "service", f"sqlite:///{folder}/log.db") as service:
-        yield service
+@pytest.fixture
+def full_images(bento_home: Path, tmp_path: Path) -> Iterator[Service]:
+    """Of a model that takes 4x4 pixels: schemathesis needs half a second to make up 28x28 of them."""
+    package = write_package(tmp_path / "package", image=(1, 4, 4))
+    yield from served(package, SERVICE, tmp_path)
+
+
+@pytest.fixture
+def full_shop(bento_home: Path, tmp_path: Path) -> Iterator[Service]:
+    project = shop_project.make(tmp_path, synthetic_shop.tables(60))
+    project.collect()
+    project.label()
+    project.prepare()
+    package = shop_package.with_state(tmp_path / "package", project.paths.prepared)
+    yield from served(package, deploy.SERVICE, tmp_path)
+
+
+def served(package: Path, service: str, folder: Path) -> Iterator[Service]:
+    description = model_package.verify(package)
+    version = Version(description["project"], "1", description["files"][model_package.NETWORK])
+    tag = bento.build(ROOT, service, bento.store_model(package, version), SETTINGS)
+    with started(tag, folder / "service", f"sqlite:///{folder}/log.db") as running:
+        yield running
 
 
 @pytest.mark.full
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize(
-    ("service", "good"),
-    [("full_images", hostile.IMAGES), ("full_shop", hostile.SHOP)],
-    ids=["images", "shop"],
+    ("service", "good"), [("full_images", hostile.images(4)), ("full_shop", hostile.SHOP)]
 )
 def test_ten_thousand_requests(
     service: str, good: tuple[hostile.Good, ...], request: pytest.FixtureRequest

@@ -43,7 +43,7 @@ def run(context: Context) -> Evidence:
         model_tag = bento.store_model(package, version)
         with ThreadPoolExecutor(1) as beside:  # BentoML builds in a process of its own
             building = beside.submit(bento.build, paths.root, hook.SERVICE, model_tag, context.params.serve)
-            proof = hook.proof(package, paths.prepared, limits)
+            proof = hook.proof(package, paths.prepared, limits.samples)
             bento_tag = building.result()
         log = {URL_VARIABLE: f"sqlite:///{folder}/predictions.db"}
         with running(bento_tag, log) as service:

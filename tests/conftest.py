@@ -74,7 +74,7 @@ def small_parameters(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Pa
         "near_duplicate_share_max": 0.2,
         "outlier_share_max": 0.02,
     }
-    digits["deploy"] |= {"samples": 40, "load_seconds": 1}
+    digits["deploy"] |= {"samples": 40, "load_seconds": 1, "ready_seconds_max": 60}
     digits["monitor"] |= {"window": 100, "windows": 20, "degraded_windows": 4}
     return content, archive
 

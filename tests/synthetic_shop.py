@@ -121,7 +121,7 @@ def learning(section: dict[str, Any]) -> dict[str, Any]:
     small["evaluate"]["behaviour"] |= {"customers": 30, "passed_min": {"excluded_is_not_shown": 1.0}}
     small["evaluate"]["explanations"] |= {"customers": 30, "error_max": 0.1, "recall_apart_min": -1.0}
     small["register"] |= {"margin": 0.2, "draws": 100}
-    small["deploy"] |= {"samples": 40, "load_seconds": 0.5}
+    small["deploy"] |= {"samples": 40, "load_seconds": 0.5, "ready_seconds_max": 60}
     small["monitor"] |= {"window": 60, "windows": 20, "degraded_windows": 4}
     small["goals"] |= {
         "gain_over_baseline_min": -0.2, "recall_at_20_min": 0.1, "novel_recall_at_20_min": 0.0,

@@ -142,7 +142,7 @@ def install(venv: Path) -> None:
     shutil.copy2(Path(sys.executable).resolve(), base / "bin" / python)
     for shared in Path(sysconfig.get_config_var("LIBDIR")).glob("libpython3*"):
         shutil.copy2(shared, base / "lib")
-    command = [base / "bin" / python, "-m", "venv", "--without-pip", venv]
+    command = [str(base / "bin" / python), "-m", "venv", "--without-pip", str(venv)]
     subprocess.run(command, check=True, env=os.environ | {"LD_LIBRARY_PATH": str(base / "lib")})
     packages = venv / "lib" / python / "site-packages"
     for name in needed(ROOT / "serving" / "requirements.txt"):
@@ -167,7 +167,7 @@ def link_or_copy(source: str | Path, target: str | Path) -> None:
 def needed(requirements: Path) -> set[str]:
     """Names of the distributions that the file asks for, and of those that they ask for."""
     lines = [line.partition("#")[0].strip() for line in requirements.read_text().splitlines()]
-    todo, found = [Requirement(line) for line in lines if line], set()
+    todo = [Requirement(line) for line in lines if line]
     seen: set[tuple[str, frozenset[str]]] = set()
     while todo:
         asked = todo.pop()
@@ -175,14 +175,13 @@ def needed(requirements: Path) -> set[str]:
         if key in seen:
             continue
         seen.add(key)
-        found.add(key[0])
         for line in metadata.requires(asked.name) or ():
             more = Requirement(line)
             if more.marker is None or any(
                 more.marker.evaluate({"extra": extra}) for extra in (*asked.extras, "")
             ):
                 todo.append(more)
-    return found
+    return {name for name, _ in seen}
 
 
 def test_the_entry_point_serves_as_a_user_who_may_change_nothing(image: Image, tmp_path: Path) -> None:

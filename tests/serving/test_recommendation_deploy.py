@@ -24,7 +24,7 @@ from pipeline.tasks.recommendation.data.dataset import (
 from tests.serving.asgi_client import AsgiClient
 from tests.serving.fake_recommender import CUSTOMERS, NAMES, FakeRecommender
 
-PARAMS = SimpleNamespace(samples=120, tolerance=1e-5)
+SAMPLES, TOLERANCE = 120, 1e-5
 
 
 @pytest.fixture
@@ -53,16 +53,16 @@ def prepared(tmp_path: Path) -> Path:
 def questions(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Bodies of a proof; the package's recommender is a fake one."""
     use(monkeypatch, FakeRecommender)
-    proof = deploy.proof(tmp_path, prepared, PARAMS)  # type: ignore[arg-type]
+    proof = deploy.proof(tmp_path, prepared, SAMPLES)
     return [json.loads(request.partition(b"\r\n\r\n")[2]) for request in proof.requests]
 
 
 def compared(shop: AsgiClient, prepared: Path, package: Path) -> dict[str, float]:
     """The service is the application without a server."""
-    proof = deploy.proof(package, prepared, PARAMS)  # type: ignore[arg-type]
+    proof = deploy.proof(package, prepared, SAMPLES)
     bodies = [request.partition(b"\r\n\r\n")[2] for request in proof.requests]
     answers = [shop.post("/recommend", json=json.loads(body)).content for body in bodies]
-    return deploy.compare(answers, proof, PARAMS.tolerance)
+    return deploy.compare(answers, proof, TOLERANCE)
 
 
 def use(monkeypatch: pytest.MonkeyPatch, recommender: type[FakeRecommender]) -> None:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -18,6 +17,7 @@ import pytest
 from pipeline.core import bento, model_package
 from pipeline.core.artifacts import sha256
 from pipeline.core.errors import ModelError
+from pipeline.core.load_test import ask as ask_all
 from pipeline.core.load_test import load_test
 from pipeline.core.registry import Version
 from pipeline.core.service_process import serving
@@ -116,7 +116,8 @@ def test_a_pickle_in_the_state_is_never_loaded(package: Path, tmp_path: Path) ->
 
 
 def test_served_answers_are_those_of_the_package(url: str, package: Path, prepared: Path) -> None:
-    found = deploy.compare(url, package, prepared, SimpleNamespace(samples=60, tolerance=1e-6))
+    proof = deploy.proof(package, prepared, 60)
+    found = deploy.compare(ask_all(url, proof.requests, connections=4), proof, 1e-6)
     assert found == {"answers": 60, "served_equals_offline": 1.0, "score_difference": 0.0}
 
 

@@ -12,7 +12,6 @@ from PIL import Image
 
 from pipeline.core.deployed_network import DeployedNetwork
 from pipeline.core.load_test import post_request
-from pipeline.core.parameters import Deploy
 
 SERVICE = "serving.image_classification:ImageClassification"
 BATCH = 50  # images of one request to /predict_batch
@@ -35,9 +34,9 @@ def add_state(package: Path, prepared: Path) -> None:
     """Nothing: an image is answered from its pixels alone."""
 
 
-def proof(package: Path, prepared: Path, params: Deploy) -> Proof:
+def proof(package: Path, prepared: Path, samples: int) -> Proof:
     """What is to be asked, and what the package answers: unseen images, each in one of the forms in turn."""
-    images = _samples(prepared, params.samples)
+    images = _samples(prepared, samples)
     network = DeployedNetwork(package)
     png, pixels, batched = (range(form, len(images), FORMS) for form in range(FORMS))
     batches = [batched[start : start + BATCH] for start in range(0, len(batched), BATCH)]

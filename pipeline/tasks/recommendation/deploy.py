@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.load_test import post_request
-from pipeline.core.parameters import Deploy
 from pipeline.tasks.recommendation.data.asking import MODES, Answer, Ask
 from pipeline.tasks.recommendation.data.dataset import Catalogue, read_catalogue, read_split
 
@@ -34,11 +33,11 @@ def add_state(package: Path, prepared: Path) -> None:
     state.add_to_package(package, prepared)
 
 
-def proof(package: Path, prepared: Path, params: Deploy) -> Proof:
+def proof(package: Path, prepared: Path, samples: int) -> Proof:
     """What is to be asked, of known and unknown customers, in all modes, and what the package answers."""
     from pipeline.tasks.recommendation.data.recommender import Recommender
 
-    questions = _questions(prepared, params.samples)
+    questions = _questions(prepared, samples)
     recommender = Recommender(package)
     asks = [_as_ask(question) for question in questions]
     offline: list[Answer] = []

@@ -28,7 +28,7 @@ from pipeline.core.errors import FullcycleError
 from pipeline.core.load_test import load_test
 from pipeline.core.parameters import load
 from pipeline.core.paths import Paths
-from pipeline.core.prediction_log import URL_VARIABLE
+from pipeline.core.prediction_log_url import URL_VARIABLE
 from pipeline.core.service_process import serving
 
 WARM_UP_SECONDS = 2.0

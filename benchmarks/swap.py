@@ -47,7 +47,7 @@ from pipeline.core import (
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import FullcycleError
 from pipeline.core.paths import Paths
-from pipeline.core.prediction_log import URL_VARIABLE
+from pipeline.core.prediction_log_url import URL_VARIABLE
 from pipeline.core.registry import CHAMPION, Version
 from pipeline.core.serve_parameters import KEPT_VARIABLE, PARAMS, REGISTRY_VARIABLE, Serve
 from pipeline.core.service_process import MARK, serving

@@ -18,6 +18,7 @@ from pipeline.core.prediction_log import (
     recommendations,
     sqlite_file,
 )
+from pipeline.core.trial_log import trials
 
 ROWS_AT_ONCE = 1000  # of one transaction
 
@@ -31,14 +32,15 @@ class Selection:
 
 
 def older_than(project: str, before: datetime) -> list[Selection]:
-    """All that the service answered and heard before a moment (with a time zone)."""
+    """All that the service answered, tried and heard before a moment (with a time zone). That a challenger was
+    stopped is kept: it would be tried again."""
     moment = before.astimezone(UTC)
     answered = select(predictions.c.id).where(predictions.c.project == project, predictions.c.at < moment)
     return [
         Selection(feedback, feedback.c.prediction_id.in_(answered)),
         *(
             Selection(table, (table.c.project == project) & (table.c.at < moment))
-            for table in (predictions, recommendations, events)
+            for table in (trials, predictions, recommendations, events)
         ),
     ]
 
@@ -50,7 +52,10 @@ def of_prediction(project: str, prediction_id: str) -> list[Selection]:
         Selection(
             feedback, (feedback.c.prediction_id == prediction_id) & feedback.c.prediction_id.in_(known)
         ),
-        Selection(events, (events.c.project == project) & (events.c.prediction_id == prediction_id)),
+        *(
+            Selection(table, (table.c.project == project) & (table.c.prediction_id == prediction_id))
+            for table in (events, trials)
+        ),
         *(
             Selection(table, (table.c.project == project) & (table.c.id == prediction_id))
             for table in (predictions, recommendations)
@@ -63,7 +68,11 @@ def of_customer(project: str, customer: str) -> list[Selection]:
     shown = (recommendations.c.project == project) & (recommendations.c.customer == customer)
     lists = select(recommendations.c.id).where(shown)
     his = or_(events.c.customer == customer, events.c.prediction_id.in_(lists))
-    return [Selection(events, (events.c.project == project) & his), Selection(recommendations, shown)]
+    return [
+        Selection(events, (events.c.project == project) & his),
+        Selection(trials, (trials.c.project == project) & trials.c.prediction_id.in_(lists)),
+        Selection(recommendations, shown),
+    ]
 
 
 def forget(log_url: str, selections: Sequence[Selection], *, compact: bool) -> dict[str, int]:

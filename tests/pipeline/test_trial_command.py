@@ -14,7 +14,15 @@ import sqlalchemy
 import yaml
 
 from pipeline.cli import main
-from pipeline.core import alias_history, champions, prediction_log, quiet, registry, trial_log
+from pipeline.core import (
+    alias_history,
+    champions,
+    prediction_log,
+    prediction_log_url,
+    quiet,
+    registry,
+    trial_log,
+)
 from pipeline.core.paths import Paths
 from pipeline.core.registry import CHALLENGER, CHAMPION, Version
 from tests.pipeline import candidates
@@ -91,7 +99,7 @@ def challenger(paths: Paths) -> Version:
 @pytest.fixture
 def engine(two: Paths) -> Iterator[sqlalchemy.Engine]:
     two.prediction_log.parent.mkdir()
-    made = prediction_log.engine(prediction_log.url(two))
+    made = prediction_log.engine(prediction_log_url.url(two))
     prediction_log.metadata.create_all(made)
     yield made
     made.dispose()

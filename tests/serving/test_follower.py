@@ -290,7 +290,7 @@ def test_a_bad_model_is_refused_and_the_old_one_goes_on(
     assert (refused["alias"], refused["version"]) == (CHAMPION, "2")
     assert why in refused["why"]
     assert str(service.folder) not in refused["why"], "GET /model tells no paths"
-    told = [record for record in caplog.records if record.name == "serving.follower"]
+    told = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert len(told) == 1, "said once, however often it is looked at"
     assert why in told[0].getMessage()
     assert "Version 1 goes on." in told[0].getMessage()

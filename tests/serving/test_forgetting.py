@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 
 from pipeline import cli
 from pipeline.core import forgetting, prediction_log, prediction_log_url
+from pipeline.core.trial_log import trials
 from pipeline.tasks.recommendation.data.asking import Answer, Event, Item
 from serving import retention
 from serving.image_log import ImageLog, ImagePrediction
@@ -84,6 +85,20 @@ def other_log(log_url: str) -> Iterator[ImageLog]:
     made.close()
 
 
+def tried(log_url: str, project: str, prediction_id: str, at: datetime) -> None:
+    """A row of a challenger's answer beside the one that was shown."""
+    row = {
+        "id": new_id(at), "at": at, "project": project, "challenger": "c" * 64, "challenger_version": "4",
+        "champion_version": "3", "model_version": "4", "role": "shadow", "prediction_id": prediction_id,
+        "part": 0, "unit": "0" * 16,
+    }  # fmt: skip
+    engine = prediction_log.engine(log_url)
+    with engine.begin() as connection:
+        prediction_log.metadata.create_all(connection)
+        connection.execute(trials.insert(), row)
+    engine.dispose()
+
+
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -110,6 +125,22 @@ def fullcycle(
     return run
 
 
+def test_what_a_challenger_answered_goes_with_the_answer(
+    shop_log: RecommendationLog, log_url: str, fullcycle: Command
+) -> None:
+    shown, others = recommend(shop_log, CUSTOMER, NOW), recommend(shop_log, NEIGHBOUR, NOW)
+    old, kept = recommend(shop_log, NEIGHBOUR, OLD), recommend(shop_log, NEIGHBOUR, NOW)
+    written(shop_log)
+    for prediction_id, at in ((shown, NOW), (others, NOW), (old, OLD), (kept, NOW)):
+        tried(log_url, "retail", prediction_id, at)
+    assert fullcycle("forget", "retail", "--customer", CUSTOMER)[0] == 0
+    assert count(log_url, trials) == 3 and count(log_url, trials, prediction_id=shown) == 0
+    assert fullcycle("forget", "retail", "--prediction", others)[0] == 0
+    assert count(log_url, trials) == 2 and count(log_url, trials, prediction_id=others) == 0
+    assert fullcycle("forget", "retail", "--before", (NOW - timedelta(days=30)).date().isoformat())[0] == 0
+    assert count(log_url, trials) == 1 and count(log_url, trials, prediction_id=kept) == 1
+
+
 def test_what_came_before_a_day_is_gone(
     log: ImageLog, other_log: ImageLog, log_url: str, fullcycle: Command
 ) -> None:
@@ -130,7 +161,7 @@ def test_what_came_before_a_day_is_gone(
     assert count(log_url, prediction_log.feedback, prediction_id=old[0]) == 0
     assert count(log_url, prediction_log.feedback) == 2
     code, out, _ = fullcycle("forget", "digits", "--before", day, "--json")
-    deleted = {"feedback": 0, "predictions": 0, "recommendations": 0, "events": 0}
+    deleted = {"feedback": 0, "trials": 0, "predictions": 0, "recommendations": 0, "events": 0}
     assert (code, json.loads(out)["deleted"]) == (0, deleted), "nothing more to delete is no error"
 
 

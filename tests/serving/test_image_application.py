@@ -11,6 +11,7 @@ import pytest
 from pipeline.core.errors import ParameterError
 from pipeline.core.prediction_log import read_predictions
 from serving import application
+from serving.follower_metrics import follower_metrics
 from serving.http_errors import COMMON, IMAGES, STATUS
 from serving.image_application import ImageApplication, ImageState
 from serving.image_log import ImageLog
@@ -253,5 +254,9 @@ def test_the_documentation_names_every_error_and_counter() -> None:
     text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
     for code in STATUS:
         assert f"`{code}`" in text, code
-    for counter in (*vars(metrics()).values(), *vars(image_metrics()).values()):
+    for counter in (
+        *vars(metrics()).values(),
+        *vars(image_metrics()).values(),
+        *vars(follower_metrics()).values(),
+    ):
         assert counter._name.removeprefix("fullcycle_prediction_log") in text, counter._name

@@ -224,6 +224,8 @@ def test_model(shop: AsgiClient) -> None:
         "events": ["view", "cart", "purchase", "exposure", "redeem"],
         "attributes": {"age": ["19-24", "25-34", "35-44"], "income": ["Under 15K", "75-99K"]},
         "stores": [31, 32],
+        "registry": {"followed": False, "reachable": None},
+        "refused": [],
     }
 
 

@@ -1,7 +1,6 @@
 """A model package, checked and ready to answer, run by ONNX Runtime."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,12 @@ from pipeline.core import model_package, onnx_file
 from pipeline.core.errors import ModelError
 
 CGROUP_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
-RUN_BATCH = 16  # images run at once; more are not faster, and long batches take turns with others
+RUN_BATCH = 64  # images run at once; keeps memory flat for long batches
 
 
 @dataclass(frozen=True, eq=False)
 class ImageModel:
-    """name, version: as in the registry; sha256: of the network; image: (channels, height, width);
-    threads: of which each runs a part of a long batch."""
+    """name, version: as in the registry; sha256: of the network; image: (channels, height, width)."""
 
     name: str
     version: str
@@ -27,17 +25,13 @@ class ImageModel:
     classes: tuple[str, ...]
     image: tuple[int, int, int]
     session: onnxruntime.InferenceSession
-    threads: ThreadPoolExecutor
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """float32 (N, K), rows sum to 1; images: uint8 (N, C, H, W)."""
         if len(images) <= RUN_BATCH:
-            return self._run(images)
-        parts = [images[i : i + RUN_BATCH] for i in range(0, len(images), RUN_BATCH)]
-        return np.concatenate(list(self.threads.map(self._run, parts)))
-
-    def _run(self, images: np.ndarray) -> np.ndarray:
-        return np.asarray(self.session.run(["probabilities"], {"image": images})[0])
+            return np.asarray(self.session.run(["probabilities"], {"image": images})[0])
+        parts = (images[i : i + RUN_BATCH] for i in range(0, len(images), RUN_BATCH))
+        return np.concatenate([self.probabilities(part) for part in parts])
 
     def successor(self, package: Path, version: str, sha256: str) -> "ImageModel":
         """Another version of this model, to answer in its place; arguments and errors as of `load`.
@@ -71,7 +65,6 @@ def load(folder: Path, version: str, expected_sha256: str | None = None) -> Imag
             classes=_class_names(description["classes"]),
             image=(image["channels"], image["height"], image["width"]),
             session=_session(folder / model_package.NETWORK),
-            threads=ThreadPoolExecutor(cores(), "network"),
         )
     except (KeyError, TypeError) as error:
         raise ModelError(f"{folder / model_package.DESCRIPTION}: {error} is missing or malformed.") from error
@@ -87,8 +80,8 @@ def _class_names(given: Any) -> tuple[str, ...]:
 
 def _session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    # Several requests, or parts of one, run beside each other on the cores. Threads that share the work of
-    # a single run wait for each other more than they gain on pictures of this size.
+    # Several requests run beside each other on the cores. Threads that share the work of a single run
+    # wait for each other more than they gain on pictures of this size.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3

@@ -99,7 +99,7 @@ def test_ten_thousand_requests(
     schema = schemathesis.openapi.from_url(asked.url + "/docs.json")
     worker = asked.worker()
     answers = Counter[Any]()
-    resident = []  # bytes, after each round
+    resident: list[int] = []  # bytes, after each round
     while sum(answers.values()) < REQUESTS:
         answers += documented.ask(schema, 50, seed=len(resident))
         answers += hostile.ask(asked.url, good, 1000, seed=len(resident))

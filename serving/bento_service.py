@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core import quiet
 
@@ -28,10 +28,11 @@ from pipeline.core import prediction_log as tables  # noqa: E402
 from pipeline.core import serve_parameters  # noqa: E402
 from pipeline.core.errors import FullcycleError, ModelError  # noqa: E402
 from pipeline.core.paths import Paths  # noqa: E402
-from serving import access  # noqa: E402
 from serving.direct_service import DirectService  # noqa: E402
 from serving.prediction_log import PredictionLog  # noqa: E402
-from serving.retention import Retention  # noqa: E402
+
+if TYPE_CHECKING:
+    from serving.retention import Retention
 
 usage_stats.do_not_track.cache_clear()  # the `bentoml` command has asked before this module is there
 
@@ -93,7 +94,7 @@ class TaskService:
 
     model = bentoml.models.BentoModel(model_tag())
     log: PredictionLog[Any]
-    retention: Retention | None = None
+    retention: "Retention | None" = None
 
     @bentoml.on_deployment
     @staticmethod
@@ -107,6 +108,8 @@ class TaskService:
     @staticmethod
     def open_to_whom() -> None:
         """Before anything listens: not to everybody, unless that was said; and whose word it is who asks."""
+        from serving import access
+
         command = click.get_current_context(silent=True)
         host = (command and command.params.get("host")) or BentoMLContainer.http.host.get()
         try:
@@ -136,6 +139,8 @@ class TaskService:
     def started(self) -> None:
         """What lives as long as the service need not be looked through by each garbage collection."""
         if settings.retention_days is not None:
+            from serving.retention import Retention
+
             self.retention = Retention(self.log.url, project, settings.retention_days)
         gc.collect()
         gc.freeze()

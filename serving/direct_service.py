@@ -7,30 +7,22 @@ and limits, so only BentoML's own paths go through them: whether it is well anyb
 whoever may by the application's guards.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from _bentoml_sdk import Service
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.application import Application, Endpoint
-from serving.response_headers import with_headers
+if TYPE_CHECKING:
+    from pipeline.core.serve_parameters import Permission
 
-
-async def _bentoml_answers(_: Request) -> Response:
-    raise AssertionError("BentoML answers this, where the application's guards let it")
-
-
-BENTOML_PATHS = {
-    endpoint.path: endpoint
-    for endpoint in (
-        Endpoint("/livez", _bentoml_answers, "GET", None),
-        Endpoint("/healthz", _bentoml_answers, "GET", None),
-        Endpoint("/readyz", _bentoml_answers, "GET", None),
-        Endpoint("/metrics", _bentoml_answers, "GET", "admin"),
-        Endpoint("/schema.json", _bentoml_answers, "GET", "predict"),
-    )
+BENTOML_PATHS: dict[str, "Permission | None"] = {
+    "/livez": None,
+    "/healthz": None,
+    "/readyz": None,
+    "/metrics": "admin",
+    "/schema.json": "predict",
 }
 
 
@@ -38,18 +30,32 @@ class DirectService(Service[Any]):
     """For a service with one application mounted at "/"; passed as `service_class`."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        from serving.application import Application, Endpoint
+        from serving.response_headers import with_headers
+
         around: ASGIApp = super().to_asgi(is_main)
         inside = self.mount_apps[0][0]
         assert isinstance(inside, Application)
+        # Whoever looks whether the service is well is never told to come later, or with a token.
+        guarded = {
+            path: Endpoint(path, _bentoml_answers, "GET", needs)
+            for path, needs in BENTOML_PATHS.items()
+            if needs is not None
+        }
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http":
                 await around(scope, receive, send)
-            elif (bentomls := BENTOML_PATHS.get(scope["path"])) is None:
+                return
+            path = scope["path"]
+            if path not in BENTOML_PATHS:
                 await inside(scope, receive, send)
-            else:
-                # Whoever looks after the service is never told to come later, or with a token.
-                refused = inside.refusal(Request(scope), bentomls) if bentomls.needs else None
-                await (refused or around)(scope, receive, with_headers(send))
+                return
+            refused = inside.refusal(Request(scope), guarded[path]) if path in guarded else None
+            await (refused or around)(scope, receive, with_headers(send))
 
         return app
+
+
+async def _bentoml_answers(_: Request) -> Response:
+    raise AssertionError("BentoML answers this, where the application's guards let it")

@@ -29,7 +29,7 @@ from pipeline.core import prediction_log_url, serve_parameters  # noqa: E402
 from pipeline.core.errors import FullcycleError, ModelError, ParameterError  # noqa: E402
 from pipeline.core.paths import Paths  # noqa: E402
 from pipeline.core.serve_parameters import KEPT_VARIABLE, REGISTRY_VARIABLE  # noqa: E402
-from serving import access, registry_reader, supervision  # noqa: E402
+from serving import registry_reader, supervision  # noqa: E402
 from serving.direct_service import DirectService  # noqa: E402
 from serving.log_lines import LogLines  # noqa: E402
 
@@ -133,6 +133,8 @@ class TaskService:
     @staticmethod
     def open_to_whom() -> None:
         """Before anything listens: not to everybody, unless that was said; and whose word it is who asks."""
+        from serving import access
+
         command = click.get_current_context(silent=True)
         host = (command and command.params.get("host")) or BentoMLContainer.http.host.get()
         try:

@@ -13,14 +13,12 @@ from _bentoml_sdk import Service
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pipeline.core.serve_parameters import Permission
-from serving.response_headers import with_headers
-
 if TYPE_CHECKING:
+    from pipeline.core.serve_parameters import Permission
     from serving.application import Application
 
 # What BentoML answers, and what a client must be allowed for it.
-BENTOML_PATHS: dict[str, Permission | None] = {
+BENTOML_PATHS: dict[str, "Permission | None"] = {
     "/livez": None,
     "/healthz": None,
     "/readyz": None,
@@ -33,18 +31,22 @@ class DirectService(Service[Any]):
     """For a TaskService, whose application is at "/"; passed as `service_class`."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        from serving.response_headers import with_headers
+
         around: ASGIApp = super().to_asgi(is_main)
         inside: Application = self.inner.application()
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http":
                 await around(scope, receive, send)
-            elif scope["path"] not in BENTOML_PATHS:
+                return
+            path = scope["path"]
+            if path not in BENTOML_PATHS:
                 await inside(scope, receive, send)
-            else:
-                # Whoever looks after the service is never told to come later, or with a token.
-                needs = BENTOML_PATHS[scope["path"]]
-                refused = inside.refusal(Request(scope), needs) if needs else None
-                await (refused or around)(scope, receive, with_headers(send))
+                return
+            # Whoever looks whether the service is well is never told to come later, or with a token.
+            needs = BENTOML_PATHS[path]
+            refused = inside.refusal(Request(scope), needs) if needs else None
+            await (refused or around)(scope, receive, with_headers(send))
 
         return app

@@ -32,8 +32,10 @@ class Selection:
 
 
 def older_than(project: str, before: datetime) -> list[Selection]:
-    """All that the service answered, tried and heard before a moment (with a time zone). That a challenger was
-    stopped is kept: it would be tried again."""
+    """All that the service answered, tried and heard before a moment (with a time zone).
+
+    That a challenger was stopped is kept: it would be tried again.
+    """
     moment = before.astimezone(UTC)
     answered = select(predictions.c.id).where(predictions.c.project == project, predictions.c.at < moment)
     return [

@@ -31,7 +31,7 @@ class Odd(ImageModel):
 def odd(model: ImageModel, compute: Compute, version: str = "4") -> ImageModel:
     return Odd(
         name=model.name, version=version, sha256="c" * 64, classes=model.classes, image=model.image,
-        session=model.session, threads=model.threads, compute=compute,
+        session=model.session, compute=compute,
     )  # fmt: skip
 
 

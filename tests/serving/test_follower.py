@@ -271,7 +271,7 @@ def golden_set_unreadable(service: Service) -> None:
         (other_classes, "classes is ('cat', 'dog')"),
         (not_a_number, "finite"),
         (golden_set_off, "on its golden set it answers otherwise"),
-        (no_network_at_all, "ONNX Runtime cannot load it"),
+        (no_network_at_all, "not an ONNX file"),
         (golden_set_unreadable, "cannot be loaded"),
     ],
 )

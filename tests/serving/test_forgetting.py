@@ -154,7 +154,7 @@ def test_what_came_before_a_day_is_gone(
     day = (NOW - timedelta(days=30)).date().isoformat()
     code, out, _ = fullcycle("forget", "digits", "--before", day)
     assert code == 0
-    assert "1 of feedback, 5 of predictions" in out
+    assert "1 of feedback, 0 of trials, 5 of predictions" in out
     assert count(log_url, prediction_log.predictions) == 2
     assert count(log_url, prediction_log.predictions, id=new) == 1
     assert count(log_url, prediction_log.predictions, project="signs") == 1
@@ -189,7 +189,8 @@ def test_one_prediction_and_its_feedback(log: ImageLog, log_url: str, fullcycle:
         log.record_feedback(id_, "4")
     code, out, _ = fullcycle("forget", "digits", "--prediction", first, "--json")
     assert code == 0
-    assert json.loads(out)["deleted"] == {"feedback": 1, "events": 0, "predictions": 1, "recommendations": 0}
+    deleted = {"feedback": 1, "events": 0, "trials": 0, "predictions": 1, "recommendations": 0}
+    assert json.loads(out)["deleted"] == deleted
     assert count(log_url, prediction_log.predictions, id=second) == 1
     assert count(log_url, prediction_log.feedback, prediction_id=second) == 1
     assert first.encode() not in stored_bytes(log_url)
@@ -209,7 +210,7 @@ def test_everything_of_one_customer(shop_log: RecommendationLog, log_url: str, f
     assert CUSTOMER.encode() in stored_bytes(log_url)
     code, out, _ = fullcycle("forget", "retail", "--customer", CUSTOMER)
     assert code == 0
-    assert "2 of events, 2 of recommendations" in out
+    assert "2 of events, 0 of trials, 2 of recommendations" in out
     left = stored_bytes(log_url)
     for secret in (CUSTOMER, *his):
         assert secret.encode() not in left

@@ -46,6 +46,8 @@ class Recommender(Protocol):
 
 
 class RecommendationState:
+    """challenger: goes on with the same live events as `model`, so what one is told both know."""
+
     model: Recommender
     challenger: Recommender | None = None
     follower: Follower | None = None
@@ -120,7 +122,7 @@ class RecommendationApplication(Application):
         if new:
             recommendation_metrics().events.labels(kind, "feedback").inc()
             if event is not None:
-                self._remember([event])
+                self.state.model.add_events([event])
         return json_response(
             {"prediction_id": prediction_id, "product_id": product, "event": kind, "new": new}
         )
@@ -132,17 +134,11 @@ class RecommendationApplication(Application):
         model, now = self.state.model, datetime.now(UTC)
         events = recommendation_input.events(request_body.json_object(body), now, self.limits)
         self.state.log.record_events(events, now)
-        self._remember(events)
+        model.add_events(events)
         for kind, number in Counter(event.kind for event in events).items():
             recommendation_metrics().events.labels(kind, "shop").inc(number)
         unknown = sorted({str(event.product) for event in events if not model.has_product(event.product)})
         return json_response({"stored": len(events), "notes": _note_of_unknown(unknown)})
-
-    def _remember(self, events: Sequence[Event]) -> None:
-        """Every model that answers knows what customers did."""
-        for model in (self.state.model, self.state.challenger):
-            if model is not None:
-                model.add_events(events)
 
     async def customers(self, request: Request) -> Response:
         parameters = dict(request.query_params)

@@ -132,7 +132,7 @@ def test_what_the_state_does_not_fit_is_refused(
 
 def test_scores_that_are_no_numbers_are_refused(recommender: Recommender, registered: Path) -> None:
     found = change(registered, lambda weights: np.full_like(weights, np.nan))
-    with pytest.raises(ModelError, match="no numbers"):
+    with pytest.raises(ModelError, match="not finite"):
         recommender.successor(registered, "5", found)
 
 

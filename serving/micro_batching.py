@@ -35,19 +35,14 @@ class MicroBatcher(Generic[K, Q, A]):
     ) -> None:
         self._answer, self._most, self._free, self._bounds = answer, most, lanes, bounds
         self._threads = ThreadPoolExecutor(lanes, "together")
-        self._waiting: dict[K, deque[tuple[Q, asyncio.Future[A], float]]] = {}
-        self._count = 0  # of those that wait
+        self._questions: dict[K, deque[tuple[Q, asyncio.Future[A], float]]] = {}
+        self.waiting = 0  # questions that no thread has begun to answer
         self._starting = False
-
-    @property
-    def waiting(self) -> int:
-        """Questions that no thread has begun to answer."""
-        return self._count
 
     def check(self) -> None:
         """Raises HttpError where a question that was asked now would be refused."""
-        if self._count >= self._bounds.waiting_max:
-            raise overloaded(self._bounds, f"{self._count} requests wait already")
+        if self.waiting >= self._bounds.waiting_max:
+            raise overloaded(self._bounds, f"{self.waiting} requests wait already")
 
     def ask(self, key: K, question: Q) -> asyncio.Future[A]:
         """Done when the question is answered. Questions of different keys are never answered together.
@@ -57,11 +52,11 @@ class MicroBatcher(Generic[K, Q, A]):
         self.check()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[A] = loop.create_future()
-        waiting = self._waiting.get(key)
+        waiting = self._questions.get(key)
         if waiting is None:
-            waiting = self._waiting[key] = deque()
+            waiting = self._questions[key] = deque()
         waiting.append((question, future, loop.time()))
-        self._count += 1
+        self.waiting += 1
         if self._free and not self._starting:
             # Not at once: what else arrived in this turn of the loop can still join.
             self._starting = True
@@ -70,13 +65,13 @@ class MicroBatcher(Generic[K, Q, A]):
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._starting = False
-        while self._free and self._waiting:
-            key = next(iter(self._waiting))
-            waiting = self._waiting.pop(key)
+        while self._free and self._questions:
+            key = next(iter(self._questions))
+            waiting = self._questions.pop(key)
             taken = [waiting.popleft() for _ in range(min(self._most, len(waiting)))]
-            self._count -= len(taken)
+            self.waiting -= len(taken)
             if waiting:  # behind the other keys
-                self._waiting[key] = waiting
+                self._questions[key] = waiting
             batch = self._in_time(taken, loop.time())
             if batch:
                 self._free -= 1

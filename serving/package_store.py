@@ -9,10 +9,10 @@ import os
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pipeline.core import model_package
-from pipeline.core.artifacts import read_json, sha256, writing_folder
+from pipeline.core.artifacts import sha256, writing_folder
 from pipeline.core.errors import ModelError
 from serving.registry_reader import Registered, RegistryReader
 
@@ -69,24 +69,11 @@ class PackageStore:
 def _bring(version: Registered, reader: RegistryReader, target: Path) -> None:
     with writing_folder(target) as partial:
         reader.copy(version, model_package.DESCRIPTION, partial / model_package.DESCRIPTION)
-        for name in _files(partial / model_package.DESCRIPTION):
+        for name in model_package.read_description(partial)["files"]:
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
             stored = model_package.MLFLOW_NETWORK if name == model_package.NETWORK else name
             reader.copy(version, stored, partial / name)
         _verify(partial, version)
-
-
-def _files(description: Path) -> list[str]:
-    """The files that model.json names; ModelError where one would lie outside the package's folder."""
-    try:
-        names = list(read_json(description)["files"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{model_package.DESCRIPTION} is damaged: {error!r}.") from error
-    for name in names:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
-            raise ModelError(f"{model_package.DESCRIPTION} names the file {name!r}, which is outside it.")
-    return names
 
 
 def _verify(folder: Path, version: Registered) -> None:

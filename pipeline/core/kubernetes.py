@@ -10,10 +10,9 @@ from pipeline.core.artifacts import writing_file
 from pipeline.core.parameters import Container
 from pipeline.core.paths import Paths
 from pipeline.core.prediction_log_url import URL_VARIABLE
+from pipeline.core.serve_parameters import TOKEN_VARIABLES
 
 TEMPLATE = Path(__file__).with_name("kubernetes.yaml.j2")
-# What a token may allow, the key of the Secret, and the variable by which the service is told.
-TOKEN_VARIABLES = {each: f"FULLCYCLE_TOKEN_{each.upper()}" for each in ("predict", "feedback", "admin")}
 # As serving/Dockerfile has them.
 UID = 10001
 PORT = 3000

@@ -266,7 +266,7 @@ def golden_set_unreadable(service: Service) -> None:
         (description_changed, "model.json: SHA-256 is"),
         (without_network, "model.onnx is missing"),
         (without_description, "model.json is missing"),
-        (outside, "'../planted', which is outside"),
+        (outside, "'../planted' is not a path inside the package"),
         (other_shape, r"image is (1, 32, 32), where clients of this service know (1, 28, 28)"),
         (other_classes, "classes is ('cat', 'dog')"),
         (not_a_number, "finite"),

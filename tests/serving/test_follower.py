@@ -215,7 +215,7 @@ def without_description(service: Service) -> None:
 def outside(service: Service) -> None:
     version = service.champion(seed=1)
     described = service.registry.stored(version) / model_package.DESCRIPTION
-    described.write_text(described.read_text().replace('"weights.safetensors"', '"../planted"'))
+    described.write_text(described.read_text().replace(f'"{golden_set.FILE}"', '"../planted"'))
     (service.registry.stored(version).parent / "planted").write_text("marker")
 
 

@@ -14,6 +14,7 @@ import schemathesis
 
 from pipeline.core import bento, model_package
 from pipeline.core.registry import Version
+from pipeline.core.serve_parameters import Serve
 from pipeline.tasks.recommendation import deploy
 from serving.application import Application
 from serving.image_application import ImageApplication, ImageState
@@ -65,7 +66,7 @@ def test_a_service_bears_what_no_honest_client_sends(running: dict[str, Any]) ->
 def full_images(bento_home: Path, tmp_path: Path) -> Iterator[Service]:
     """Of a model that takes 4x4 pixels: schemathesis needs half a second to make up 28x28 of them."""
     package = write_package(tmp_path / "package", image=(1, 4, 4))
-    yield from served(package, SERVICE, tmp_path)
+    yield from served(package, SERVICE, SETTINGS, tmp_path)
 
 
 @pytest.fixture
@@ -75,13 +76,13 @@ def full_shop(bento_home: Path, tmp_path: Path) -> Iterator[Service]:
     project.label()
     project.prepare()
     package = shop_package.with_state(tmp_path / "package", project.paths.prepared)
-    yield from served(package, deploy.SERVICE, tmp_path)
+    yield from served(package, deploy.SERVICE, SHOP_SETTINGS, tmp_path)
 
 
-def served(package: Path, service: str, folder: Path) -> Iterator[Service]:
+def served(package: Path, service: str, settings: Serve, folder: Path) -> Iterator[Service]:
     description = model_package.verify(package)
     version = Version(description["project"], "1", description["files"][model_package.NETWORK])
-    tag = bento.build(ROOT, service, bento.store_model(package, version), SETTINGS)
+    tag = bento.build(ROOT, service, bento.store_model(package, version), settings)
     with started(tag, folder / "service", f"sqlite:///{folder}/log.db") as running:
         yield running
 

@@ -20,6 +20,7 @@ from pipeline.core import golden_set, model_package
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import ModelError, TrackingError
 from pipeline.core.serve_parameters import Follow
+from serving.application import Model
 from serving.follower_metrics import follower_metrics
 from serving.package_store import PackageStore
 from serving.registry_reader import CHALLENGER, CHAMPION, Registered, RegistryReader
@@ -30,15 +31,9 @@ CLOSE_SECONDS = 5.0  # that a load under way is waited for when the service stop
 M = TypeVar("M", bound="Replaceable")
 
 
-class Replaceable(Protocol):
-    """A model that another one may take the place of. sha256: of the network; session: the network."""
+class Replaceable(Model, Protocol):
+    """A model that another one may take the place of. session: the network."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def sha256(self) -> str: ...
     @property
     def session(self) -> golden_set.Session: ...
     def successor(self: M, package: Path, version: str, sha256: str) -> M:

@@ -97,29 +97,25 @@ _FEEDBACK: dict[str, Any] = {"prediction_id": STRING, "product_id": ID, "event":
 
 
 def _schemas(limits: Limits) -> dict[str, Any]:
-    products = {"type": "array", "items": ID, "maxItems": limits.basket, "default": []}
+    products = _or_null({"type": "array", "items": ID, "maxItems": limits.basket}, default=[])
     product = {"product_id": ID, "name": STRING}
     basket_item = an_object({**product, "quantity": NUMBER})
     return {
         "Ask": an_object(
             {},
             {
-                "customer_id": ID,
+                "customer_id": _or_null(ID),
                 "basket": products,
-                "k": {
-                    "type": "integer",
-                    "minimum": 1,
-                    "maximum": limits.answer,
-                    "default": min(Ask.k, limits.answer),
-                },
-                "mode": {**MODE, "default": Ask.mode},
+                "k": _or_null(
+                    {"type": "integer", "minimum": 1, "maximum": limits.answer},
+                    default=min(Ask.k, limits.answer),
+                ),
+                "mode": _or_null(MODE, default=Ask.mode),
                 "exclude": products,
-                "store_id": ID,
-                "demographics": {
-                    "type": "object",
-                    "additionalProperties": ID,
-                    "maxProperties": DEMOGRAPHICS_MAX,
-                },
+                "store_id": _or_null(ID),
+                "demographics": _or_null(
+                    {"type": "object", "additionalProperties": ID, "maxProperties": DEMOGRAPHICS_MAX}
+                ),
             },
         )
         | {"example": EXAMPLE},
@@ -136,9 +132,11 @@ def _schemas(limits: Limits) -> dict[str, Any]:
         "Event": an_object(
             {"customer_id": ID, "product_id": ID, "kind": KIND},
             {
-                "quantity": {"type": "number", "exclusiveMinimum": 0, "maximum": QUANTITY_MAX, "default": 1},
-                "value": {"type": "number", "minimum": 0, "maximum": VALUE_MAX, "default": 0},
-                "time": {"type": "string", "format": "date-time", "description": "Left out: now."},
+                "quantity": _or_null(
+                    {"type": "number", "exclusiveMinimum": 0, "maximum": QUANTITY_MAX}, default=1
+                ),
+                "value": _or_null({"type": "number", "minimum": 0, "maximum": VALUE_MAX}, default=0),
+                "time": _or_null({"type": "string", "format": "date-time"}, description="Left out: now."),
             },
         ),
         "Product": an_object(product),
@@ -156,3 +154,8 @@ def _schemas(limits: Limits) -> dict[str, Any]:
 
 def _any_number(items: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": items}
+
+
+def _or_null(schema: dict[str, Any], **said: Any) -> dict[str, Any]:
+    """Of a field that counts as left out where it is null."""
+    return {"anyOf": [schema, {"type": "null"}], **said}

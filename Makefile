@@ -28,7 +28,7 @@ run: $(INSTALLED)
 	@fullcycle verdict --all
 
 test: $(INSTALLED)
-	@pytest
+	@pytest --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 check: $(INSTALLED)
 	@ruff check .

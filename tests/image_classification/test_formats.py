@@ -108,7 +108,9 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no gzip", gzip.compress(b""), gzip.compress(pickle.dumps([1, 2]))]
+    "content",
+    [b"", b"no gzip", gzip.compress(b""), gzip.compress(pickle.dumps([1, 2]))],
+    ids=["empty", "no gzip", "nothing in it", "a list"],
 )
 def test_what_is_no_such_pickle(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)

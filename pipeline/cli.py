@@ -30,6 +30,7 @@ HOST = "127.0.0.1"
 TASK_VERBS = {
     "recommend": "lists for many customers, as of any date",
     "ablate": "what each advance in training brings on the project's own data",
+    "harvest": "what the service captured becomes data: data/P/inbox, which `dvc repro` reads",
 }
 
 

@@ -27,6 +27,6 @@ class ImageClassification(TaskService):
         stored = self.stored_model(ImageClassification)
         state = self.application().state
         state.model = image_model.load(stored.folder, stored.version, stored.sha256)
-        self.log = state.log = ImageLog(self.log_url(), project, metrics())
+        self.log = state.log = ImageLog(self.log_url(), project, metrics(), settings.capture)
         self.trial = state.trial = trial.begin(settings.trial, state, ImageTask(), self.log_url(), project)
         self.started(state)

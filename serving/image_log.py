@@ -9,15 +9,17 @@ import sqlalchemy
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.core import prediction_log as tables
+from pipeline.core.serve_parameters import Capture
 from pipeline.tasks.image_classification.data import pixels
 from serving.http_errors import HttpError, shown
-from serving.prediction_log import PredictionLog
+from serving.prediction_log import LogMetrics, PredictionLog
 
 DESCRIBED_BYTES = 1 << 15  # of pixels, described at once
 
 
 class ImagePrediction(NamedTuple):
-    """image: uint8 (C, H, W), described in the log but not kept; probabilities: float32 (K,)."""
+    """image: uint8 (C, H, W), described in the log and kept where `serve.capture` says so; probabilities:
+    float32 (K,)."""
 
     id: str
     at: datetime
@@ -45,6 +47,12 @@ class ImagePrediction(NamedTuple):
         }
 
 
+def _is_wanted(one: ImagePrediction, capture: Capture) -> bool:
+    """The end of an id is chance, so that any share of ids is a random sample."""
+    drawn = int(one.id[-8:], 16) < capture.share * (1 << 32)
+    return drawn or float(one.probabilities.max()) < capture.confidence_below
+
+
 def _parts(predictions: list[ImagePrediction]) -> Iterator[list[ImagePrediction]]:
     """So few that what is counted about their pixels stays in the processor's cache, and that the threads
     which answer requests get their turn in between."""
@@ -55,6 +63,16 @@ def _parts(predictions: list[ImagePrediction]) -> Iterator[list[ImagePrediction]
 
 class ImageLog(PredictionLog[ImagePrediction]):
     table = tables.predictions
+
+    def __init__(self, url: str, project: str, metrics: LogMetrics, capture: Capture | None = None) -> None:
+        self.capture = capture
+        super().__init__(url, project, metrics)
+
+    def write(self, connection: sqlalchemy.Connection, batch: Sequence[ImagePrediction]) -> None:
+        super().write(connection, batch)
+        captured = [self._captured(one) for one in batch if self.capture and _is_wanted(one, self.capture)]
+        if captured:
+            connection.execute(self.insert(tables.captures), captured)
 
     def rows(self, batch: Sequence[ImagePrediction]) -> list[dict[str, Any]]:
         by_shape: dict[tuple[int, ...], list[ImagePrediction]] = {}
@@ -67,6 +85,14 @@ class ImageLog(PredictionLog[ImagePrediction]):
             for i, prediction in enumerate(group):
                 rows.append(prediction.row(self.project, {k: v[i] for k, v in columns.items()}))
         return rows
+
+    def _captured(self, one: ImagePrediction) -> dict[str, Any]:
+        return {
+            "prediction_id": one.id,
+            "at": one.at,
+            "project": self.project,
+            "picture": pixels.png(one.image),
+        }
 
     def record_feedback(self, prediction_id: str, label: str) -> tuple[str, bool]:
         """Writes feedback; returns (the label that was predicted, whether the feedback is new).

@@ -76,6 +76,9 @@ class PredictionLog(Generic[P]):
         """Rows of `table`; called in the writing thread, so they may cost something."""
         raise NotImplementedError
 
+    def write(self, connection: sqlalchemy.Connection, batch: Sequence[P]) -> None:
+        connection.execute(self.insert(self.table), self.rows(batch))
+
     def add(self, *predictions: P) -> bool:
         """Queues predictions; False, and counted, where the queue is full. Never waits for the disk."""
         fewest, most = QUEUE_ROWS
@@ -165,7 +168,7 @@ class PredictionLog(Generic[P]):
         try:
             self._create_tables()
             with self.engine.begin() as connection:
-                connection.execute(self.insert(self.table), self.rows(batch))
+                self.write(connection, batch)
         except Exception as error:  # whatever goes wrong, predictions must go on
             self.metrics.log_failures.inc()
             self.tables_exist = False

@@ -1,4 +1,5 @@
-"""`fullcycle forget`: deletes from the prediction log what is too old, or what somebody wants deleted.
+"""`fullcycle forget`: deletes from the prediction log what is too old, or what somebody wants deleted; that
+from the inbox, too, into which `fullcycle harvest` brought it.
 
 It asks nothing, so that a script can run it; what is not there is not deleted again, which is no error.
 """
@@ -8,6 +9,7 @@ import json
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
+from pipeline import tasks
 from pipeline.core import parameters
 from pipeline.core.errors import ParameterError, ServiceError
 from pipeline.core.paths import Paths
@@ -15,7 +17,7 @@ from pipeline.core.paths import Paths
 if TYPE_CHECKING:
     from pipeline.core.forgetting import Selection
 
-HELP = "delete from the prediction log: what is old, one prediction, or all of one customer"
+HELP = "delete what production kept: what is old, one prediction, or all of one customer"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,11 +61,15 @@ def run(arguments: argparse.Namespace, paths: Paths) -> None:
             f"The prediction log {shown} could not be changed: {error}. What was deleted by then stays "
             "deleted; run the same command again."
         ) from None
+    inbox = 0 if arguments.before else _erased(arguments, known[paths.project]["task"], paths)
     if arguments.json:
-        print(json.dumps({"project": paths.project, "log": shown, "deleted": deleted}))
+        told = {"project": paths.project, "log": shown, "deleted": deleted, "deleted_from_inbox": inbox}
+        print(json.dumps(told))
         return
     counts = ", ".join(f"{count:,} of {table}" for table, count in deleted.items())
     print(f"{paths.project}: deleted from {shown}: {counts or 'nothing, the log is empty'}.")
+    if inbox:
+        print(f"  Deleted from {paths.inbox}: {inbox:,}; `dvc repro` makes the data anew without them.")
     print("  A service that runs remembers events that it has heard until it is started again.")
 
 
@@ -75,6 +81,18 @@ def _selections(arguments: argparse.Namespace, project: str) -> "list[Selection]
     if arguments.customer is not None:
         return forgetting.of_customer(project, arguments.customer)
     return forgetting.older_than(project, _moment(arguments.before))
+
+
+def _erased(arguments: argparse.Namespace, task: str, paths: Paths) -> int:
+    """From the inbox, of what somebody wants deleted; what is old stays there, because it is data now."""
+    from pipeline.core import harvesting
+
+    if not paths.inbox.is_dir():
+        return 0
+    with harvesting.alone(paths) as folder:
+        harvest = tasks.module(task, "harvest")
+        erased: int = harvest.erase(folder, prediction=arguments.prediction, customer=arguments.customer)
+    return erased
 
 
 def _moment(given: str) -> datetime:

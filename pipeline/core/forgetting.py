@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, inspect
 
 from pipeline.core.errors import ServiceError
 from pipeline.core.prediction_log import (
+    captures,
     engine,
     events,
     feedback,
@@ -42,7 +43,7 @@ def older_than(project: str, before: datetime) -> list[Selection]:
         Selection(feedback, feedback.c.prediction_id.in_(answered)),
         *(
             Selection(table, (table.c.project == project) & (table.c.at < moment))
-            for table in (trials, predictions, recommendations, events)
+            for table in (captures, trials, predictions, recommendations, events)
         ),
     ]
 
@@ -56,7 +57,7 @@ def of_prediction(project: str, prediction_id: str) -> list[Selection]:
         ),
         *(
             Selection(table, (table.c.project == project) & (table.c.prediction_id == prediction_id))
-            for table in (events, trials)
+            for table in (captures, events, trials)
         ),
         *(
             Selection(table, (table.c.project == project) & (table.c.id == prediction_id))

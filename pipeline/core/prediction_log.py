@@ -5,7 +5,8 @@ serving/prediction_log.py writes them; the pipeline does not import the service.
 SQLite at `predictions/P.db`, or what `FULLCYCLE_PREDICTION_LOG` names as an SQLAlchemy URL; one
 database may hold several projects.
 
-predictions      answers to pictures; no image is kept, only what pixels.properties says about it
+predictions      answers to pictures; of a picture, what pixels.properties says about it
+captures         pictures, where `serve.capture` says so, until `fullcycle harvest` takes them
 feedback         what a picture really showed
 recommendations  lists of products that were shown, to whom, with their scores
 events           what customers did, as told by a shop or as feedback on a recommendation
@@ -24,6 +25,7 @@ from sqlalchemy import (
     Engine,
     Float,
     Index,
+    LargeBinary,
     MetaData,
     Select,
     String,
@@ -57,6 +59,16 @@ predictions = Table(
     Column("probabilities", JSON, nullable=False),
     Column("properties", JSON, nullable=False),
     Index("predictions_by_time", "project", "at"),
+)
+
+captures = Table(
+    "captures",
+    metadata,
+    Column("prediction_id", String(32), primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("project", String(100), nullable=False),
+    Column("picture", LargeBinary, nullable=False),  # PNG of what the network was given
+    Index("captures_by_time", "project", "at"),
 )
 
 feedback = Table(

@@ -142,6 +142,13 @@ class Follow(Strict):
     golden_difference_max: float = Field(gt=0)
 
 
+class Capture(Strict):
+    """Which pictures the prediction log keeps until `fullcycle harvest` takes them (serving/image_log.py)."""
+
+    share: float = Field(ge=0, le=1)
+    confidence_below: float = Field(ge=0, le=1)
+
+
 class Serve(Strict):
     requests: Requests
     admission: Admission
@@ -150,6 +157,7 @@ class Serve(Strict):
     rate: Rate | None
     proxies: tuple[str, ...]
     retention_days: int | None = Field(ge=1)
+    capture: Capture | None
 
     @field_validator("proxies")
     @classmethod
@@ -157,6 +165,15 @@ class Serve(Strict):
         for proxy in proxies:
             ipaddress.ip_network(proxy)
         return proxies
+
+    @model_validator(mode="after")
+    def _captures_what_there_is(self) -> Self:
+        if self.capture is not None and self.requests.pictures is None:
+            raise ValueError(
+                "capture keeps pictures, and requests.pictures is null: this service takes none. Set capture "
+                "to null; the events of a shop are kept without it"
+            )
+        return self
 
 
 def write(folder: Path, settings: Serve) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.core import bento, model_package
+from pipeline.core import bento, model_package, prediction_log_url
 from pipeline.core.registry import Version
 from pipeline.core.service_process import serving
 from serving.image_application import ImageApplication, ImageState
@@ -22,6 +22,7 @@ from serving.metrics import metrics
 from serving.recommendation_application import RecommendationApplication, RecommendationState
 from serving.recommendation_log import RecommendationLog
 from tests.serving.asgi_client import AsgiClient
+from tests.serving.command_line import Command, command
 from tests.serving.fake_recommender import FakeRecommender
 from tests.serving.postgresql import Server, missing
 from tests.serving.synthetic import SETTINGS, SHOP_SETTINGS, write_package
@@ -49,6 +50,17 @@ def model(package: Path) -> ImageModel:
 @pytest.fixture
 def log_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/predictions/digits.db"
+
+
+@pytest.fixture
+def fullcycle(
+    tmp_path: Path, log_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Runs a command line in a folder with params.yaml, on the log of the test."""
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(prediction_log_url.URL_VARIABLE, log_url)
+    return command(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -1,19 +1,15 @@
 """What is deleted from the prediction log is gone, from its rows and from its bytes; the rest stays."""
 
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
-import sqlalchemy
-from sqlalchemy import func, select
 
-from pipeline import cli
-from pipeline.core import forgetting, prediction_log, prediction_log_url
+from pipeline.core import forgetting, prediction_log
 from pipeline.core.trial_log import trials
 from pipeline.tasks.recommendation.data.asking import Answer, Event, Item
 from serving import retention
@@ -22,23 +18,14 @@ from serving.metrics import metrics
 from serving.prediction_log import new_id
 from serving.recommendation_log import Recommendation, RecommendationLog
 from serving.retention import Retention
-from tests.imports import ROOT
+from tests.serving.command_line import Command
+from tests.serving.logs import count, written
 from tests.serving.synthetic import DIGITS
 
 NOW = datetime.now(UTC)
 OLD = NOW - timedelta(days=40)
 LABEL = "a label that nobody else uses"
 CUSTOMER, NEIGHBOUR = "customer Wilhelmina", "customer Balthasar"
-
-
-def count(log_url: str, table: sqlalchemy.Table, **where: str) -> int:
-    engine = prediction_log.engine(log_url)
-    try:
-        with engine.connect() as connection:
-            conditions = (table.c[name] == value for name, value in where.items())
-            return connection.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
-    finally:
-        engine.dispose()
 
 
 def stored_bytes(log_url: str) -> bytes:
@@ -54,13 +41,6 @@ def predict(log: ImageLog, at: datetime) -> str:
     prediction = ImagePrediction(new_id(at), at, "3", classes, shares, image)
     assert log.add(prediction)
     return prediction.id
-
-
-def written(log: ImageLog | RecommendationLog) -> None:
-    deadline = time.monotonic() + 10
-    while log.pending:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def recommend(log: RecommendationLog, customer: str, at: datetime) -> str:
@@ -99,32 +79,6 @@ def tried(log_url: str, project: str, prediction_id: str, at: datetime) -> None:
     engine.dispose()
 
 
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def fullcycle(
-    tmp_path: Path, log_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
-    """Runs a command line; returns exit code, output and errors."""
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(prediction_log_url.URL_VARIABLE, log_url)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["fullcycle", *words])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return run
-
-
 def test_what_a_challenger_answered_goes_with_the_answer(
     shop_log: RecommendationLog, log_url: str, fullcycle: Command
 ) -> None:
@@ -154,14 +108,15 @@ def test_what_came_before_a_day_is_gone(
     day = (NOW - timedelta(days=30)).date().isoformat()
     code, out, _ = fullcycle("forget", "digits", "--before", day)
     assert code == 0
-    assert "1 of feedback, 0 of trials, 5 of predictions" in out
+    assert "1 of feedback, 0 of captures, 0 of trials, 5 of predictions" in out
     assert count(log_url, prediction_log.predictions) == 2
     assert count(log_url, prediction_log.predictions, id=new) == 1
     assert count(log_url, prediction_log.predictions, project="signs") == 1
     assert count(log_url, prediction_log.feedback, prediction_id=old[0]) == 0
     assert count(log_url, prediction_log.feedback) == 2
     code, out, _ = fullcycle("forget", "digits", "--before", day, "--json")
-    deleted = {"feedback": 0, "trials": 0, "predictions": 0, "recommendations": 0, "events": 0}
+    kinds = ("feedback", "captures", "trials", "predictions", "recommendations", "events")
+    deleted = dict.fromkeys(kinds, 0)
     assert (code, json.loads(out)["deleted"]) == (0, deleted), "nothing more to delete is no error"
 
 
@@ -189,7 +144,7 @@ def test_one_prediction_and_its_feedback(log: ImageLog, log_url: str, fullcycle:
         log.record_feedback(id_, "4")
     code, out, _ = fullcycle("forget", "digits", "--prediction", first, "--json")
     assert code == 0
-    deleted = {"feedback": 1, "events": 0, "trials": 0, "predictions": 1, "recommendations": 0}
+    deleted = {"feedback": 1, "captures": 0, "events": 0, "trials": 0, "predictions": 1, "recommendations": 0}
     assert json.loads(out)["deleted"] == deleted
     assert count(log_url, prediction_log.predictions, id=second) == 1
     assert count(log_url, prediction_log.feedback, prediction_id=second) == 1

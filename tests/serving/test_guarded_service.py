@@ -1,6 +1,8 @@
-"""A Bento as others would run it: with tokens and a rate limit, and nothing said of where to listen."""
+"""A Bento as others would run it: with tokens, a rate limit and captured pictures, and nothing said of where
+to listen."""
 
 import base64
+import io
 import os
 import socket
 import subprocess
@@ -15,10 +17,13 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from PIL import Image
+from sqlalchemy import select
 
-from pipeline.core import bento, service_process
+from pipeline.core import bento, prediction_log, service_process
+from pipeline.core.prediction_log import captures
 from pipeline.core.registry import Version
-from pipeline.core.serve_parameters import Rate
+from pipeline.core.serve_parameters import Capture, Rate
 from tests.serving.answers import refused
 from tests.serving.conftest import ROOT, SERVICE
 from tests.serving.pictures import digit, encoded
@@ -70,7 +75,7 @@ def started(tag: str, environment: dict[str, str], folder: Path) -> Iterator[Sta
 @pytest.fixture(scope="module")
 def guarded_tag(bento_home: Path, package: Path, version: Version) -> str:
     rate = Rate(per_second=0.001, burst=BURST, clients_max=100)
-    settings = SETTINGS.model_copy(update={"rate": rate})
+    settings = SETTINGS.model_copy(update={"rate": rate, "capture": Capture(share=1, confidence_below=0)})
     return bento.build(ROOT, SERVICE, bento.store_model(package, version), settings)
 
 
@@ -119,7 +124,7 @@ def test_its_figures_are_for_admins(client: httpx.Client) -> None:
     refused(client.get("/schema.json"), "unauthorized")
 
 
-def test_tokens_work_through_the_whole_server(client: httpx.Client) -> None:
+def test_tokens_work_through_the_whole_server(client: httpx.Client, guarded: Started) -> None:
     picture = encoded(digit())
     asked = {"content": picture, "headers": {"content-type": "image/png"} | bearer(PREDICT)}
     answer = client.post("/predict", **asked)  # type: ignore[arg-type]
@@ -127,6 +132,11 @@ def test_tokens_work_through_the_whole_server(client: httpx.Client) -> None:
     said = {"prediction_id": answer.json()["prediction_id"], "label": "4"}
     refused(client.post("/feedback", json=said, headers=bearer(PREDICT)), "forbidden")
     assert client.post("/feedback", json=said, headers=bearer(FEEDBACK)).status_code == 200
+    log_url = f"sqlite:///{guarded.log.parent}/log.db"
+    wanted = select(captures).where(captures.c.prediction_id == said["prediction_id"])
+    (kept,) = prediction_log.read_rows(log_url, wanted)  # feedback is stored after its prediction
+    with Image.open(io.BytesIO(kept["picture"])) as seen, Image.open(io.BytesIO(picture)) as sent:
+        assert seen.tobytes() == sent.tobytes()
 
 
 def test_every_answer_tells_browsers_what_they_may(client: httpx.Client) -> None:

@@ -76,6 +76,7 @@ def test_the_shipped_parameters_are_valid(project: str) -> None:
         (["serve", "rate"], {"per_second": 0, "burst": 1, "clients_max": 1}, ["serve.rate.per_second", "0"]),
         (["serve", "rate"], {"per_second": 1, "burst": 1}, ["serve.rate.clients_max", "missing"]),
         (["serve", "retention_days"], 0, ["serve.retention_days", "0", "greater than or equal to 1"]),
+        (["serve", "capture"], {"share": 2, "confidence_below": 0}, ["serve.capture.share", "2"]),
         (["serve", "requests", "pictures"], KeyError, ["serve.requests.pictures", "missing"]),
         (["surprise"], 1, ["projects.digits.surprise", "unknown key"]),
         (["validate"], KeyError, ["projects.digits.validate", "missing"]),

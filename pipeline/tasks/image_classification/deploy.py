@@ -1,17 +1,16 @@
 """Deploying an image classifier: which requests prove that the service answers as the model does."""
 
 import base64
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from pipeline.core.deployed_network import DeployedNetwork
 from pipeline.core.load_test import post_request
+from pipeline.tasks.image_classification.data import pixels
 
 SERVICE = "serving.image_classification:ImageClassification"
 BATCH = 50  # images of one request to /predict_batch
@@ -38,15 +37,15 @@ def proof(package: Path, prepared: Path, samples: int) -> Proof:
     """What is to be asked, and what the package answers: unseen images, each in one of the forms in turn."""
     images = _samples(prepared, samples)
     network = DeployedNetwork(package)
-    png, pixels, batched = (range(form, len(images), FORMS) for form in range(FORMS))
+    pictures, nested, batched = (range(form, len(images), FORMS) for form in range(FORMS))
     batches = [batched[start : start + BATCH] for start in range(0, len(batched), BATCH)]
     return Proof(
         requests=[
-            *(_as_png(images[i]) for i in png),
-            *(_as_pixels(images[i]) for i in pixels),
+            *(_as_png(images[i]) for i in pictures),
+            *(_as_pixels(images[i]) for i in nested),
             *(_as_batch(images[batch]) for batch in batches),
         ],
-        places=[*([i] for i in png), *([i] for i in pixels), *(list(batch) for batch in batches)],
+        places=[*([i] for i in pictures), *([i] for i in nested), *(list(batch) for batch in batches)],
         offline=network.run(images, "probabilities"),
         classes=network.description["classes"],
     )
@@ -84,7 +83,7 @@ def _samples(prepared: Path, wanted: int) -> np.ndarray:
 
 def _as_png(image: np.ndarray) -> bytes:
     """image: uint8 (C, H, W)"""
-    return post_request("/predict", "image/png", _png(image))
+    return post_request("/predict", "image/png", pixels.png(image))
 
 
 def _as_pixels(image: np.ndarray) -> bytes:
@@ -94,21 +93,14 @@ def _as_pixels(image: np.ndarray) -> bytes:
 def _as_batch(images: np.ndarray) -> bytes:
     """Every second item is a PNG."""
     items = [
-        {"pixels": _nested(image)} if i % 2 else {"image_base64": base64.b64encode(_png(image)).decode()}
-        for i, image in enumerate(images)
+        {"pixels": _nested(image)} if i % 2 else {"image_base64": base64.b64encode(file).decode()}
+        for i, (image, file) in enumerate(zip(images, map(pixels.png, images), strict=True))
     ]
     return _as_json("/predict_batch", {"items": items})
 
 
 def _as_json(path: str, value: Any) -> bytes:
     return post_request(path, "application/json", json.dumps(value).encode())
-
-
-def _png(image: np.ndarray) -> bytes:
-    """image: uint8 (C, H, W)"""
-    file = io.BytesIO()
-    Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(file, "PNG")
-    return file.getvalue()
 
 
 def _nested(image: np.ndarray) -> list[Any]:

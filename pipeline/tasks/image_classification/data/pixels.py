@@ -3,6 +3,8 @@
 Needs NumPy and Pillow, nothing else: the serving process has no torch.
 """
 
+import io
+
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -26,6 +28,13 @@ def from_image(image: Image.Image, height: int, width: int, channels: int) -> np
         image = _fit(image, height, width)
     pixels = np.array(image, dtype=np.uint8)
     return pixels[np.newaxis] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def png(image: np.ndarray) -> bytes:
+    """A file of which from_image makes the same pixels again. image: uint8 (C, H, W)"""
+    file = io.BytesIO()
+    Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(file, "PNG")
+    return file.getvalue()
 
 
 def _with_mode(image: Image.Image, mode: str) -> Image.Image:

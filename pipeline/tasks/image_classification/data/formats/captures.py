@@ -1,7 +1,7 @@
 """The inbox of an image project: the pictures that production captured, and what people say they show.
 
 labels.csv              a row a picture; CSV with a header, UTF-8, the columns COLUMNS
-pictures/DAY/NAME.png   as they were sent, PNG or JPEG; any place below the inbox will do
+pictures/DAY/NAME.png   PNG or JPEG; any place below the inbox will do
 
     file           relative to the inbox
     label          name of the class; empty while nobody has said it: such a picture waits

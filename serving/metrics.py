@@ -1,14 +1,19 @@
-"""What every service counts for Prometheus; BentoML shows it at /metrics among its own figures.
+"""What every service counts for Prometheus.
 
 prometheus_client picks its multi-process mode when it is first imported, by an environment variable
 that BentoML sets for its workers: it is imported when the service starts, not with this module.
 """
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prometheus_client import Counter, Histogram
+
+MULTIPROCESS_VARIABLE = (
+    "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's: where several processes count together
+)
 
 LATENCY_BUCKETS = (
     0.001,
@@ -63,3 +68,15 @@ def answers(route: str, status: int) -> "tuple[Counter, Histogram]":
 def metrics() -> Metrics:
     """The one set of counters of this process."""
     return Metrics()
+
+
+def exposition() -> tuple[bytes, str]:
+    """What is shown at /metrics, of all workers that BentoML started; and its media type."""
+    from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    registry = REGISTRY
+    if MULTIPROCESS_VARIABLE in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry), CONTENT_TYPE_LATEST

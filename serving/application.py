@@ -117,6 +117,7 @@ class Application:
         access = Access(tokens(os.environ))
         limits = rate_limits(settings.rate, access, os.environ)
         self._guards: tuple[Guard, ...] = (*limits, access, self._check_admission)
+        self._bodies = request_body.Bodies(settings.requests, settings.admission)
         delay = LoopDelay().seconds
         self.predicting = BoundedThreads(PREDICTION_THREADS, "predict", settings.admission, delay)
         self.storing = BoundedThreads(STORING_THREADS, "store", settings.admission, delay)
@@ -172,7 +173,7 @@ class Application:
         return body
 
     async def body(self, request: Request) -> bytes:
-        return await request_body.read(request, self.settings.requests)
+        return await request_body.read(request, self.settings.requests, self._bodies)
 
     def _route(self, endpoint: Endpoint) -> Route:
         return Route(endpoint.path, partial(self._timed, endpoint), methods=[endpoint.method])
@@ -201,6 +202,8 @@ class Application:
             return HttpError(
                 "internal", "The service failed; its log says why. The request may be right."
             ).response()
+        finally:
+            self._bodies.release(request.scope)
 
     def _check_admission(self, _: Request, endpoint: Endpoint) -> None:
         """Refuses before the body is read what would be refused after it."""

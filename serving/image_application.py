@@ -9,6 +9,7 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pipeline.core.errors import ModelError
 from pipeline.core.serve_parameters import Serve
 from serving import image_openapi, request_body
 from serving.application import (
@@ -142,7 +143,9 @@ class ImageApplication(Application):
     def _answers(
         self, model: ImageModel, images: np.ndarray, probabilities: np.ndarray, now: datetime
     ) -> list[dict[str, Any]]:
-        """Counts and logs what `model` answers."""
+        """Counts and logs what `model` answers. ModelError: it gives numbers that are none."""
+        if not np.isfinite(probabilities).all():
+            raise ModelError(f"Version {model.version} gives a picture probabilities that are no numbers.")
         version, classes = model.version, model.classes
         ids = new_ids(now, len(images))
         labels = [classes[best] for best in probabilities.argmax(axis=1).tolist()]
@@ -164,7 +167,11 @@ class ImageApplication(Application):
         ]
 
     async def feedback(self, request: Request) -> Response:
-        given = request_body.json_object(await self.json_body(request))
+        # In a thread from the first byte on: it could be a long body.
+        return await run(self.storing, self._feedback, await self.json_body(request))
+
+    def _feedback(self, body: bytes) -> Response:
+        given = request_body.json_object(body)
         request_body.check_fields(given, ["prediction_id", "label"])
         label, prediction_id = given["label"], given["prediction_id"]
         classes = self.state.model.classes
@@ -172,7 +179,7 @@ class ImageApplication(Application):
             raise HttpError("unknown_label", f"{shown(label)} is not a class. Classes: {', '.join(classes)}.")
         if not isinstance(prediction_id, str):
             raise HttpError("unknown_prediction", "prediction_id must be a string that /predict gave.")
-        predicted, new = await run(self.storing, self.state.log.record_feedback, prediction_id, label)
+        predicted, new = self.state.log.record_feedback(prediction_id, label)
         if new:
             image_metrics().feedback.labels(str(predicted == label).lower()).inc()
         return json_response({"prediction_id": prediction_id, "label": label, "agrees": predicted == label})

@@ -7,6 +7,7 @@ import base64
 import json
 import sys
 import threading
+import time
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -510,6 +511,19 @@ def test_feedback_of_megabytes_holds_up_nobody(client: AsgiClient, monkeypatch: 
     content = b'{"label": [' + b"1," * 1000 + b"]}"
     refused(client.post("/feedback", content=content, headers=JSON), "bad_json")
     assert read_in[0].startswith("store")
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "utf-16", "made-up"])
+def test_a_form_is_not_decoded_by_what_the_client_names(client: AsgiClient, charset: str) -> None:
+    """Of 1 MiB punycode takes minutes."""
+    field = b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\n' + b"a-" + b"b" * 100_000
+    headers = {"content-type": f"{FORM}; charset={charset}"}
+    began = time.process_time()
+    refused(client.post("/predict", content=field + b"\r\n--x--\r\n", headers=headers), "bad_multipart")
+    assert time.process_time() - began < 0.3
+    part = HEAD + b"\r\n" + PICTURE + b"\r\n--x--\r\n"
+    headers = {"content-type": f"{FORM}; charset=UTF-8"}
+    assert client.post("/predict", content=part, headers=headers).status_code == 200
 
 
 def test_large_numbers_of_pixels_count_over_all_pictures_of_a_request(client: AsgiClient) -> None:

@@ -5,7 +5,9 @@ that BentoML sets for its workers: it is imported when the service starts, not w
 """
 
 import os
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -77,6 +79,19 @@ def exposition() -> tuple[bytes, str]:
 
     registry = REGISTRY
     if MULTIPROCESS_VARIABLE in os.environ:
+        _forget_dead(Path(os.environ[MULTIPROCESS_VARIABLE]))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)
     return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+def _forget_dead(folder: Path) -> None:
+    """What a worker said of itself ends with it, also where it was killed; what it counted stays."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    for pid in {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*.db")}:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            with suppress(FileNotFoundError):  # who else is shown the figures at this moment has done it
+                mark_process_dead(pid)

@@ -4,6 +4,7 @@ import base64
 import binascii
 import io
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from pipeline.core.errors import ParameterError
 from pipeline.core.serve_parameters import Requests
 from pipeline.tasks.image_classification.data import pixels
+from serving.decoding_room import DecodingRoom
 from serving.http_errors import HttpError, shown
 from serving.request_body import check_fields
 
@@ -47,20 +49,26 @@ class TakesLong(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """pixels: of one picture; request_pixels: of all those of one request; batch: pictures of one request."""
+    """pixels: of one picture; request_pixels: of all those of one request; batch: pictures of one request;
+    decoding: bytes that the pictures of all requests may take that are decoded at the same time."""
 
     pixels: int
     request_pixels: int
     batch: int
+    decoding: int
 
     @classmethod
     def of(cls, requests: Requests) -> "Limits":
         if requests.pictures is None:
             raise ParameterError(
                 "serve.requests.pictures: null is not allowed for an image service. "
-                "Set megapixels_max and request_megapixels_max, as the shipped project digits has them."
+                "Set megapixels_max, request_megapixels_max and decoding_mib_max, as the shipped project "
+                "digits has them."
             )
-        return cls(requests.pictures.pixels_max, requests.pictures.request_pixels_max, requests.batch_max)
+        pictures = requests.pictures
+        return cls(
+            pictures.pixels_max, pictures.request_pixels_max, requests.batch_max, pictures.decoding_max
+        )
 
 
 class Decoder:
@@ -69,7 +77,8 @@ class Decoder:
     image: (channels, height, width) of the model. Counts pixels, so that a batch of small files
     cannot unfold into hours of decoding.
     pixels_at_once: of one picture; a larger one, and one that may unfold, is not decoded but raises
-    TakesLong. booleans: whether true
+    TakesLong. room: where pictures are decoded that may be large; None: those of `pixels_at_once` need none.
+    booleans: whether true
     or false may be among the values of `pixels`: each is then looked at, because Python takes true for 1.
     """
 
@@ -79,11 +88,12 @@ class Decoder:
         limits: Limits,
         *,
         pixels_at_once: int | None = None,
+        room: DecodingRoom | None = None,
         booleans: bool = True,
     ) -> None:
         self.channels, self.height, self.width = image
         self.limits, self.budget = limits, limits.request_pixels
-        self.pixels_at_once, self.booleans = pixels_at_once, booleans
+        self.pixels_at_once, self.room, self.booleans = pixels_at_once, room, booleans
 
     def picture(self, data: bytes, media_type: str = "") -> np.ndarray:
         """uint8 (C, H, W) of a PNG or JPEG file. media_type: what the client says it is, if it does."""
@@ -105,7 +115,8 @@ class Decoder:
         try:
             with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
                 self._count(image.width, image.height)
-                return pixels.from_image(image, self.height, self.width, self.channels)
+                with nullcontext() if self.room is None else self.room.of(image):
+                    return pixels.from_image(image, self.height, self.width, self.channels)
         except (HttpError, TakesLong):
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):

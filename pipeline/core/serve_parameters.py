@@ -35,10 +35,12 @@ UNLIMITED_VARIABLE = "FULLCYCLE_WITHOUT_RATE_LIMIT"
 
 
 class Pictures(Strict):
-    """What the pictures of one request may be, before any of them is decoded."""
+    """What the pictures of one request may be, before any of them is decoded; and what those of all requests
+    may take that are decoded at the same time."""
 
     megapixels_max: float = Field(gt=0, le=1000)
     request_megapixels_max: float = Field(gt=0, le=10_000)
+    decoding_mib_max: float = Field(gt=0)
 
     @property
     def pixels_max(self) -> int:
@@ -49,6 +51,11 @@ class Pictures(Strict):
     def request_pixels_max(self) -> int:
         """Of all pictures of one request."""
         return int(self.request_megapixels_max * 1_000_000)
+
+    @property
+    def decoding_max(self) -> int:
+        """Bytes."""
+        return int(self.decoding_mib_max * (1 << 20))
 
 
 class Lists(Strict):

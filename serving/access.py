@@ -105,14 +105,19 @@ def tokens(environment: Mapping[str, str]) -> dict[Permission, frozenset[str]]:
 
 
 def refuse_open_door(host: str, environment: Mapping[str, str]) -> None:
-    """ServiceError: on this address others would reach a service that asks for no token.
+    """ServiceError: on this address others would reach a service that asks for no token, or it is none.
 
     host: the IP address to listen on
     """
     if any(tokens(environment).values()) or environment.get(OPEN_VARIABLE) == "yes":
         return
-    if ipaddress.ip_address(host).is_loopback:
-        return
+    try:
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    except ValueError:
+        raise ServiceError(
+            f"--host {host}: not an IP address such as 127.0.0.1, this machine alone."
+        ) from None
     raise ServiceError(
         f"On {host} this service would answer everybody who reaches it: no token is set. Set "
         f"{TOKEN_VARIABLES['predict']} and {TOKEN_VARIABLES['feedback']} (`openssl rand -hex 32` makes one), "

@@ -9,7 +9,7 @@ again as soon as the rush is over.
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -81,10 +81,11 @@ class BoundedThreads(ThreadPoolExecutor):
         return waited
 
 
-def overloaded(bounds: Admission, reason: str) -> HttpError:
+def overloaded(bounds: Admission, reason: str, headers: Mapping[str, str] | None = None) -> HttpError:
+    """headers: besides Retry-After"""
     seconds = math.ceil(bounds.wait_ms_max / 1000)  # by then all who wait now are answered
     return HttpError(
         "overloaded",
         f"More is asked than can be answered in time: {reason}. Ask again in {seconds} s.",
-        {"retry-after": str(seconds)},
+        {"retry-after": str(seconds), **(headers or {})},
     )

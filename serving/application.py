@@ -4,7 +4,8 @@ A task's application says which routes it adds, what /model tells and which fold
 its page; how a request is read, answered, refused and counted is here.
 
 BentoML's own request handling answers 500 to a damaged picture and 200 to NaN, has no limit on
-bodies and fetches addresses: it is left out of the way, apart from /livez, /readyz and /metrics.
+bodies and fetches addresses: none of it is used. The paths that BentoML has for those who look after
+a service (/livez, /readyz, /metrics) are answered here, too.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from typing import Any, Protocol, TypeVar
 
 import orjson
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
@@ -33,7 +35,7 @@ from serving import request_body
 from serving.access import Access, tokens
 from serving.admission import BoundedThreads, LoopDelay
 from serving.http_errors import HttpError
-from serving.metrics import answers, metrics
+from serving.metrics import answers, exposition, metrics
 from serving.rate_limit import rate_limits
 from serving.response_headers import with_headers
 
@@ -43,6 +45,7 @@ PREDICTION_THREADS = 8  # large requests may keep some busy, small ones pass by
 STORING_THREADS = 8  # a log that hangs may hold these, and none of those that predict
 PAGES = Path(__file__).parent / "page"
 PAGE_HEADERS = {"cache-control": "no-cache"}
+HEALTH = ("/livez", "/readyz", "/healthz")  # nobody is answered before the model is loaded
 FOLLOWS_NOTHING = {"registry": {"followed": False, "reachable": None}, "refused": []}
 
 T = TypeVar("T")
@@ -114,6 +117,7 @@ class Application:
         access = Access(tokens(os.environ))
         limits = rate_limits(settings.rate, access, os.environ)
         self._guards: tuple[Guard, ...] = (*limits, access, self._check_admission)
+        self._bodies = request_body.Bodies(settings.requests, settings.admission)
         delay = LoopDelay().seconds
         self.predicting = BoundedThreads(PREDICTION_THREADS, "predict", settings.admission, delay)
         self.storing = BoundedThreads(STORING_THREADS, "store", settings.admission, delay)
@@ -121,10 +125,13 @@ class Application:
             *self.endpoints(),
             Endpoint("/model", self._model, "GET", "predict"),
             Endpoint("/docs.json", self._document, "GET", None),
+            Endpoint("/metrics", _figures, "GET", "admin"),
         ]
         self._direct = {(one.method, one.path): one for one in endpoints if "{" not in one.path}
         routes: Sequence[BaseRoute] = [
             *map(self._route, endpoints),
+            # Whoever looks whether the service is well is never told to come later, or with a token.
+            *(Route(path, _is_well) for path in HEALTH),
             Route("/", partial(_page, f"{self.page}/index.html")),
             Route("/docs", partial(_page, "docs.html")),
             Mount("/page", StaticFiles(directory=PAGES)),
@@ -158,17 +165,6 @@ class Application:
         response = await self._timed(endpoint, Request(scope, receive, send))
         await response(scope, receive, send)
 
-    def refusal(self, request: Request, needs: Permission) -> Response | None:
-        """What is answered in place of what somebody else would answer; None: he may."""
-        endpoint = Endpoint(request.url.path, _answered_elsewhere, request.method, needs)
-        try:
-            for guard in self._guards:
-                guard(request, endpoint)
-        except HttpError as error:
-            metrics().errors.labels(error.code).inc()
-            return error.response()
-        return None
-
     async def json_body(self, request: Request) -> bytes:
         """The body of a request that must be JSON; not yet parsed."""
         body = await self.body(request)
@@ -177,7 +173,7 @@ class Application:
         return body
 
     async def body(self, request: Request) -> bytes:
-        return await request_body.read(request, self.settings.requests)
+        return await request_body.read(request, self.settings.requests, self._bodies)
 
     def _route(self, endpoint: Endpoint) -> Route:
         return Route(endpoint.path, partial(self._timed, endpoint), methods=[endpoint.method])
@@ -206,6 +202,8 @@ class Application:
             return HttpError(
                 "internal", "The service failed; its log says why. The request may be right."
             ).response()
+        finally:
+            self._bodies.release(request.scope)
 
     def _check_admission(self, _: Request, endpoint: Endpoint) -> None:
         """Refuses before the body is read what would be refused after it."""
@@ -237,8 +235,14 @@ def json_response(value: Any) -> Response:
     return Response(orjson.dumps(value), media_type="application/json")
 
 
-async def _answered_elsewhere(_: Request) -> Response:
-    raise AssertionError("BentoML answers this, where the application's guards let it")
+async def _figures(_: Request) -> Response:
+    """What is counted, of all workers together."""
+    shown, media_type = await run_in_threadpool(exposition)
+    return Response(shown, media_type=media_type)
+
+
+async def _is_well(_: Request) -> Response:
+    return Response("\n", media_type="text/plain")
 
 
 async def _page(name: str, _: Request) -> Response:

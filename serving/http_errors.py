@@ -51,7 +51,10 @@ VALUE_SHOWN = 40  # characters of a refused value: an answer is no echo
 
 
 def shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:  # JSON may be nested deeper than Python can tell
+        text = f"a {type(value).__name__} nested too deep"
     return text if len(text) <= VALUE_SHOWN else text[:VALUE_SHOWN] + "..."
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pipeline.core.errors import ModelError
 from pipeline.core.serve_parameters import Serve
 from serving import image_openapi, request_body
 from serving.application import (
@@ -18,6 +19,7 @@ from serving.application import (
     run,
     unsupported,
 )
+from serving.decoding_room import DecodingRoom
 from serving.follower import Follower
 from serving.http_errors import HttpError, shown
 from serving.image_input import FORMATS, Decoder, Limits, TakesLong, refuse_url
@@ -54,6 +56,7 @@ class ImageApplication(Application):
 
     def __init__(self, state: ImageState, settings: Serve) -> None:
         self.state, self.limits = state, Limits.of(settings.requests)
+        self.room = DecodingRoom(self.limits.decoding, settings.admission)
         self.together = MicroBatcher(
             self._predict, most=TOGETHER, lanes=max(1, cores() - 1), bounds=settings.admission
         )
@@ -86,9 +89,9 @@ class ImageApplication(Application):
         try:
             if len(body) > BYTES_AT_ONCE:
                 raise TakesLong
-            image = _image(model, self.limits, body, media_type, form, PIXELS_AT_ONCE)
+            image = self._image(model, body, media_type, form, at_once=True)
         except TakesLong:
-            image = await run(self.predicting, _image, model, self.limits, body, media_type, form, None)
+            image = await run(self.predicting, self._image, model, body, media_type, form)
         asked = self._asked(model, request)
         if asked is not None and asked.role == "canary":  # it may wait for the challenger, others need not
             return await run(self.predicting, self._predict_alone, model, image, asked)
@@ -117,8 +120,26 @@ class ImageApplication(Application):
         given = request_body.json_object(body)
         request_body.check_fields(given, ["items"])
         booleans = request_body.may_hold_booleans(body)
-        images = Decoder(model.image, self.limits, booleans=booleans).batch(given["items"])
+        decoder = Decoder(model.image, self.limits, room=self.room, booleans=booleans)
+        images = decoder.batch(given["items"])
         return json_response({"predictions": self._tried_answers(model, images, asked)})
+
+    def _image(
+        self, model: ImageModel, body: bytes, media_type: str, form: Any, at_once: bool = False
+    ) -> np.ndarray:
+        """uint8 (C, H, W) that the network takes. HttpError; TakesLong where it cannot be done at once."""
+        booleans = request_body.may_hold_booleans(body)
+        if at_once:
+            decoder = Decoder(model.image, self.limits, pixels_at_once=PIXELS_AT_ONCE, booleans=booleans)
+        else:
+            decoder = Decoder(model.image, self.limits, room=self.room, booleans=booleans)
+        if form is not None:
+            return _from_form(decoder, form)
+        if media_type in FORMATS:
+            return decoder.picture(body, media_type)
+        if media_type == "application/json":
+            return _from_json(decoder, body)
+        raise unsupported(media_type, [*FORMATS, "multipart/form-data", "application/json"])
 
     def _asked(self, model: ImageModel, request: Request) -> ImageAsked | None:
         """The part that the request has in a trial."""
@@ -142,7 +163,9 @@ class ImageApplication(Application):
     def _answers(
         self, model: ImageModel, images: np.ndarray, probabilities: np.ndarray, now: datetime
     ) -> list[dict[str, Any]]:
-        """Counts and logs what `model` answers."""
+        """Counts and logs what `model` answers. ModelError: it gives numbers that are none."""
+        if not np.isfinite(probabilities).all():
+            raise ModelError(f"Version {model.version} gives a picture probabilities that are no numbers.")
         version, classes = model.version, model.classes
         ids = new_ids(now, len(images))
         labels = [classes[best] for best in probabilities.argmax(axis=1).tolist()]
@@ -164,7 +187,11 @@ class ImageApplication(Application):
         ]
 
     async def feedback(self, request: Request) -> Response:
-        given = request_body.json_object(await self.json_body(request))
+        # In a thread from the first byte on: it could be a long body.
+        return await run(self.storing, self._feedback, await self.json_body(request))
+
+    def _feedback(self, body: bytes) -> Response:
+        given = request_body.json_object(body)
         request_body.check_fields(given, ["prediction_id", "label"])
         label, prediction_id = given["label"], given["prediction_id"]
         classes = self.state.model.classes
@@ -172,25 +199,10 @@ class ImageApplication(Application):
             raise HttpError("unknown_label", f"{shown(label)} is not a class. Classes: {', '.join(classes)}.")
         if not isinstance(prediction_id, str):
             raise HttpError("unknown_prediction", "prediction_id must be a string that /predict gave.")
-        predicted, new = await run(self.storing, self.state.log.record_feedback, prediction_id, label)
+        predicted, new = self.state.log.record_feedback(prediction_id, label)
         if new:
             image_metrics().feedback.labels(str(predicted == label).lower()).inc()
         return json_response({"prediction_id": prediction_id, "label": label, "agrees": predicted == label})
-
-
-def _image(
-    model: ImageModel, limits: Limits, body: bytes, media_type: str, form: Any, pixels_at_once: int | None
-) -> np.ndarray:
-    """uint8 (C, H, W) that the network takes. HttpError; TakesLong as Decoder says."""
-    booleans = request_body.may_hold_booleans(body)
-    decoder = Decoder(model.image, limits, pixels_at_once=pixels_at_once, booleans=booleans)
-    if form is not None:
-        return _from_form(decoder, form)
-    if media_type in FORMATS:
-        return decoder.picture(body, media_type)
-    if media_type == "application/json":
-        return _from_json(decoder, body)
-    raise unsupported(media_type, [*FORMATS, "multipart/form-data", "application/json"])
 
 
 def _from_form(decoder: Decoder, form: dict[str, Part | str]) -> np.ndarray:

@@ -3,16 +3,19 @@
 import base64
 import binascii
 import io
+import re
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pipeline.core.errors import ParameterError
 from pipeline.core.serve_parameters import Requests
 from pipeline.tasks.image_classification.data import pixels
+from serving.decoding_room import DecodingRoom
 from serving.http_errors import HttpError, shown
 from serving.request_body import check_fields
 
@@ -29,26 +32,43 @@ SIGNATURES = {
 }
 
 
+# Chunks of a PNG that hold compressed text or colours: a few KiB unfold into MiB.
+UNFOLDING = (b"zTXt", b"iTXt", b"iCCP")
+# How often a JPEG may go over the picture: usually once, ten times where it is progressive. Each scan
+# costs the time of the whole picture and need have no more than a dozen bytes (libjpeg-turbo's "Two Issues
+# with the JPEG Standard").
+SCANS_MAX = 100
+JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
+ALONE = {0x01, *range(0xD0, 0xD9)}  # markers that no length follows
+SCAN, END = 0xDA, 0xD9
+
+
 class TakesLong(Exception):
-    """A picture so large that decoding it would hold up the requests beside it."""
+    """A picture that would hold up the requests beside it while it is decoded."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """pixels: of one picture; request_pixels: of all those of one request; batch: pictures of one request."""
+    """pixels: of one picture; request_pixels: of all those of one request; batch: pictures of one request;
+    decoding: bytes that the pictures of all requests may take that are decoded at the same time."""
 
     pixels: int
     request_pixels: int
     batch: int
+    decoding: int
 
     @classmethod
     def of(cls, requests: Requests) -> "Limits":
         if requests.pictures is None:
             raise ParameterError(
                 "serve.requests.pictures: null is not allowed for an image service. "
-                "Set megapixels_max and request_megapixels_max, as the shipped project digits has them."
+                "Set megapixels_max, request_megapixels_max and decoding_mib_max, as the shipped project "
+                "digits has them."
             )
-        return cls(requests.pictures.pixels_max, requests.pictures.request_pixels_max, requests.batch_max)
+        pictures = requests.pictures
+        return cls(
+            pictures.pixels_max, pictures.request_pixels_max, requests.batch_max, pictures.decoding_max
+        )
 
 
 class Decoder:
@@ -56,7 +76,9 @@ class Decoder:
 
     image: (channels, height, width) of the model. Counts pixels, so that a batch of small files
     cannot unfold into hours of decoding.
-    pixels_at_once: of one picture; a larger one is not decoded but raises TakesLong. booleans: whether true
+    pixels_at_once: of one picture; a larger one, and one that may unfold, is not decoded but raises
+    TakesLong. room: where pictures are decoded that may be large; None: those of `pixels_at_once` need none.
+    booleans: whether true
     or false may be among the values of `pixels`: each is then looked at, because Python takes true for 1.
     """
 
@@ -66,11 +88,12 @@ class Decoder:
         limits: Limits,
         *,
         pixels_at_once: int | None = None,
+        room: DecodingRoom | None = None,
         booleans: bool = True,
     ) -> None:
         self.channels, self.height, self.width = image
         self.limits, self.budget = limits, limits.request_pixels
-        self.pixels_at_once, self.booleans = pixels_at_once, booleans
+        self.pixels_at_once, self.room, self.booleans = pixels_at_once, room, booleans
 
     def picture(self, data: bytes, media_type: str = "") -> np.ndarray:
         """uint8 (C, H, W) of a PNG or JPEG file. media_type: what the client says it is, if it does."""
@@ -83,14 +106,23 @@ class Decoder:
             raise HttpError("image_undecodable", "The picture is empty.")
         if found is None:
             raise HttpError("image_undecodable", "The picture is neither PNG nor JPEG.")
+        if found == "JPEG" and _has_more_scans(data, SCANS_MAX):
+            raise HttpError(
+                "image_undecodable", f"The picture is made of more than {SCANS_MAX} scans. Save it anew."
+            )
+        if self.pixels_at_once is not None and found == "PNG" and any(kind in data for kind in UNFOLDING):
+            raise TakesLong
         try:
             with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
                 self._count(image.width, image.height)
-                return pixels.from_image(image, self.height, self.width, self.channels)
+                with nullcontext() if self.room is None else self.room.of(image):
+                    return pixels.from_image(image, self.height, self.width, self.channels)
         except (HttpError, TakesLong):
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise self._too_many() from None
+        except UnidentifiedImageError:  # its text tells where in memory the picture lies
+            raise HttpError("image_undecodable", "The picture is damaged and cannot be decoded.") from None
         except Exception as error:  # Pillow's plugins fail in many ways on damaged files
             raise HttpError(
                 "image_undecodable", f"The picture is damaged or cut off and cannot be decoded: {error}"
@@ -182,6 +214,21 @@ class Decoder:
             return self.base64_picture(item["image_base64"])
         check_fields(item, ["pixels"], ["image_base64"])
         return self.pixels(item["pixels"])
+
+
+def _has_more_scans(jpeg: bytes, most: int) -> bool:
+    """Whether a JPEG file has more than so many, from marker to marker without decoding (ITU-T T.81, B.1)."""
+    at = scans = 0
+    while (marker := JPEG_MARKER.search(jpeg, at)) is not None:
+        kind, at = jpeg[marker.end() - 1], marker.end()
+        if kind == END:
+            break
+        scans += kind == SCAN
+        if scans > most:
+            return True
+        if kind not in ALONE:
+            at += int.from_bytes(jpeg[at : at + 2])
+    return False
 
 
 def _all_lists_of(length: int, values: list[Any]) -> bool:

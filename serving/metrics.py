@@ -1,14 +1,21 @@
-"""What every service counts for Prometheus; BentoML shows it at /metrics among its own figures.
+"""What every service counts for Prometheus.
 
 prometheus_client picks its multi-process mode when it is first imported, by an environment variable
 that BentoML sets for its workers: it is imported when the service starts, not with this module.
 """
 
+import os
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prometheus_client import Counter, Histogram
+
+MULTIPROCESS_VARIABLE = (
+    "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's: where several processes count together
+)
 
 LATENCY_BUCKETS = (
     0.001,
@@ -63,3 +70,28 @@ def answers(route: str, status: int) -> "tuple[Counter, Histogram]":
 def metrics() -> Metrics:
     """The one set of counters of this process."""
     return Metrics()
+
+
+def exposition() -> tuple[bytes, str]:
+    """What is shown at /metrics, of all workers that BentoML started; and its media type."""
+    from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    registry = REGISTRY
+    if MULTIPROCESS_VARIABLE in os.environ:
+        _forget_dead(Path(os.environ[MULTIPROCESS_VARIABLE]))
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)
+    return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+def _forget_dead(folder: Path) -> None:
+    """What a worker said of itself ends with it, also where it was killed; what it counted stays."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    for pid in {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*.db")}:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            with suppress(FileNotFoundError):  # who else is shown the figures at this moment has done it
+                mark_process_dead(pid)

@@ -8,6 +8,7 @@ A task's log says what its predictions' rows look like, and what feedback on the
 """
 
 import logging
+import re
 import secrets
 import threading
 from collections import deque
@@ -16,13 +17,14 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 import sqlalchemy
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from pipeline.core import prediction_log as tables
 from serving.http_errors import HttpError, shown
 
 logger = logging.getLogger(__name__)
 
+ID = re.compile(r"[0-9a-f]{32}")  # as made by new_id
 FLUSH_SECONDS = 0.1  # between two writes while predictions come in
 RETRY_SECONDS = 1.0  # after a write that failed
 WRITE_ROWS = 500  # predictions in one transaction
@@ -110,6 +112,8 @@ class PredictionLog(Generic[P]):
 
         HttpError: unknown_prediction, log_unavailable.
         """
+        if not ID.fullmatch(prediction_id):  # nor could every database be asked for every text
+            raise _unknown(prediction_id)
         if prediction_id in self.pending:
             self._flush(prediction_id)
         known = sqlalchemy.select(self.table).where(
@@ -118,7 +122,7 @@ class PredictionLog(Generic[P]):
         with self.durable.connect() as connection:
             row = connection.execute(known).mappings().first()
         if row is None:
-            raise HttpError("unknown_prediction", f"No prediction has the id {shown(prediction_id)}.")
+            raise _unknown(prediction_id)
         return row
 
     def insert(self, table: sqlalchemy.Table) -> Any:
@@ -169,6 +173,11 @@ class PredictionLog(Generic[P]):
             self._create_tables()
             with self.engine.begin() as connection:
                 self.write(connection, batch)
+        except (IntegrityError, DataError) as error:  # a row at which the database will always take offence
+            if len(batch) > 1:
+                return self._write_apart(batch)
+            self.metrics.log_dropped.inc()
+            logger.error("Prediction %s cannot be logged and is left out: %s", batch[0].id, error)
         except Exception as error:  # whatever goes wrong, predictions must go on
             self.metrics.log_failures.inc()
             self.tables_exist = False
@@ -180,6 +189,15 @@ class PredictionLog(Generic[P]):
             self.pending.difference_update(p.id for p in batch)
             self.changed.notify_all()
         return FLUSH_SECONDS if len(self.waiting) < WRITE_ROWS else 0.0
+
+    def _write_apart(self, batch: list[P]) -> float:
+        """As `_write`, so that one row keeps no other from being written."""
+        for place, prediction in enumerate(batch):
+            if self._write([prediction]) == RETRY_SECONDS:
+                with self.changed:
+                    self.waiting.extendleft(reversed(batch[place + 1 :]))
+                return RETRY_SECONDS
+        return FLUSH_SECONDS
 
     def _create_tables(self) -> None:
         if self.tables_exist:
@@ -203,6 +221,10 @@ def new_ids(now: datetime, count: int) -> list[str]:
 
 def new_id(now: datetime) -> str:
     return new_ids(now, 1)[0]
+
+
+def _unknown(prediction_id: str) -> HttpError:
+    return HttpError("unknown_prediction", f"No prediction has the id {shown(prediction_id)}.")
 
 
 def _unavailable() -> HttpError:

@@ -1,5 +1,6 @@
 """The BentoML service of every project whose task is recommendation."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -20,14 +21,18 @@ class Recommendation(TaskService):
 
     def __init__(self) -> None:
         from pipeline.core import model_package
-        from pipeline.tasks.recommendation.data.recommender import Recommender
-        from serving import trial
-        from serving.metrics import metrics
-        from serving.recommendation_log import RecommendationLog
-        from serving.recommendation_trial import RecommendationTask
 
         stored = self.stored_model(Recommendation)
-        model_package.verify(stored.folder, stored.sha256)
+        with ThreadPoolExecutor(1) as beside:  # hashing needs a core, and not the interpreter
+            verified = beside.submit(model_package.verify, stored.folder, stored.sha256)
+            import scipy.sparse  # noqa: F401 - the recommender would with its first question
+
+            from pipeline.tasks.recommendation.data.recommender import Recommender
+            from serving import trial
+            from serving.metrics import metrics
+            from serving.recommendation_log import RecommendationLog
+            from serving.recommendation_trial import RecommendationTask
+        verified.result()
         model = Recommender(stored.folder)
         model.version = stored.version
         self.log = log = RecommendationLog(self.log_url(), project, metrics())

@@ -18,6 +18,9 @@ DEMOGRAPHICS_MAX = 50  # attributes
 TEXT_MAX = 200  # characters of an id or an attribute, as many as the log's columns hold
 QUANTITY_MAX = 1e6
 VALUE_MAX = 1e9
+EARLIEST = datetime(
+    1970, 1, 1, tzinfo=UTC
+)  # earlier ones are mistakes, and the first have no day in every time zone
 AHEAD = timedelta(days=1)  # what clocks that disagree may put an event into the future
 
 ASK_FIELDS = ("customer_id", "basket", "k", "mode", "exclude", "store_id", "demographics")
@@ -193,6 +196,8 @@ def _time(value: Any, now: datetime) -> datetime:
             "bad_time",
             f"time must be as in 2026-03-01T18:30:00+01:00, not {shown(value)}: {error}.",
         ) from None
+    if found < EARLIEST:
+        raise HttpError("bad_time", f"time lies before {EARLIEST.year}: {shown(value)}.")
     if found > now + AHEAD:
         raise HttpError("bad_time", f"time lies in the future: {shown(value)}.")
     return found

@@ -11,17 +11,41 @@ import orjson
 from python_multipart.multipart import parse_options_header
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
+from starlette.types import Scope
 
-from pipeline.core.serve_parameters import Requests
+from pipeline.core.serve_parameters import Admission, Requests
+from serving.admission import overloaded
 from serving.http_errors import HttpError, shown
 
 MEBIBYTE = 1 << 20
 # What a client still sends after it was refused must not be taken for its next request.
 CLOSE = {"connection": "close"}
+HELD = "fullcycle.held"  # where a request keeps how many bytes of its body are held
 
 
-async def read(request: Request, limits: Requests) -> bytes:
-    """The body; one that is longer than allowed is refused before it is read."""
+class Bodies:
+    """How much memory the bodies of all requests take that are being read, wait, or are being answered: as
+    many clients may come as like to, and a body may take its time."""
+
+    def __init__(self, limits: Requests, bounds: Admission) -> None:
+        self.held, self._most, self._bounds = 0, limits.bodies_max, bounds
+
+    def hold(self, scope: Scope, size: int) -> None:
+        """Bytes more of a request. HttpError: that is more than may be held."""
+        if self.held + size > self._most:
+            mib = self._most / MEBIBYTE
+            raise overloaded(self._bounds, f"{mib:g} MiB of requests wait already", CLOSE)
+        self.held += size
+        scope[HELD] = scope.get(HELD, 0) + size
+
+    def release(self, scope: Scope) -> None:
+        """The request is answered."""
+        self.held -= scope.pop(HELD, 0)
+
+
+async def read(request: Request, limits: Requests, bodies: Bodies) -> bytes:
+    """The body; one that is longer than allowed is refused before it is read. It counts among the `bodies`
+    until they are told that the request is answered."""
     limit, seconds = limits.body_max, limits.seconds_max
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
@@ -33,6 +57,7 @@ async def read(request: Request, limits: Requests) -> bytes:
                 size += len(chunk)
                 if size > limit:
                     raise _too_large(limit)
+                bodies.hold(request.scope, len(chunk))
                 chunks.append(chunk)
     except TimeoutError:
         message = f"The body was not complete after {seconds:g} seconds."
@@ -127,6 +152,9 @@ async def multipart(request: Request, body: bytes) -> dict[str, Part | str]:
     _, parameters = parse_options_header(request.headers.get("content-type"))
     if b"--%s--" % parameters.get(b"boundary", b"") not in body:
         raise HttpError("bad_multipart", "The multipart body is cut off, or its boundary is another.")
+    # Some of Python's other encodings take the square of a text's length: minutes for a field of 1 MiB.
+    if parameters.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
+        raise HttpError("bad_multipart", "A form must be in UTF-8.")
     parser = _InMemoryParser(request.headers, stream(), max_files=4, max_fields=4, max_part_size=MEBIBYTE)
     try:
         form = await parser.parse()

@@ -5,8 +5,10 @@ other clones of this repository may use it. Names say project, registry version 
 storing twice is doing nothing and a clone never takes another one's model for its own.
 """
 
+import compileall
 import hashlib
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -34,7 +36,11 @@ def home() -> Path:
 
 def is_stored(tag: str) -> bool:
     """Whether the store holds a Bento. tag: NAME:VERSION"""
-    return (home() / "bentos" / tag.replace(":", "/") / "bento.yaml").is_file()
+    return (_folder(tag) / "bento.yaml").is_file()
+
+
+def _folder(tag: str) -> Path:
+    return home() / "bentos" / tag.replace(":", "/")
 
 
 def store_model(package: Path, version: Version) -> str:
@@ -90,6 +96,7 @@ def build(root: Path, service: str, model_tag: str, settings: Serve) -> str:
             bentoml.bentos.get(tag)
         except NotFound:
             _run_build(context, version)
+            _compile(_folder(tag) / "src")
     return tag
 
 
@@ -134,3 +141,12 @@ def _run_build(context: Path, version: str) -> None:
         raise ServiceError(f"`{' '.join(command)}` did not end within {BUILD_SECONDS} s.") from None
     if done.returncode:
         raise ServiceError(f"`{' '.join(command)}` failed:\n{(done.stdout + done.stderr)[-2000:]}")
+
+
+def _compile(sources: Path) -> None:
+    """So that no start has to, where a service may not write beside its code or writes no bytecode.
+
+    Bytecode says of which source it is by a checksum of that, so copies of a Bento may have other times.
+    """
+    mode = py_compile.PycInvalidationMode.CHECKED_HASH
+    compileall.compile_dir(sources, stripdir=str(sources), quiet=1, invalidation_mode=mode)

@@ -35,10 +35,12 @@ UNLIMITED_VARIABLE = "FULLCYCLE_WITHOUT_RATE_LIMIT"
 
 
 class Pictures(Strict):
-    """What the pictures of one request may be, before any of them is decoded."""
+    """What the pictures of one request may be, before any of them is decoded; and what those of all requests
+    may take that are decoded at the same time."""
 
     megapixels_max: float = Field(gt=0, le=1000)
     request_megapixels_max: float = Field(gt=0, le=10_000)
+    decoding_mib_max: float = Field(gt=0)
 
     @property
     def pixels_max(self) -> int:
@@ -50,6 +52,11 @@ class Pictures(Strict):
         """Of all pictures of one request."""
         return int(self.request_megapixels_max * 1_000_000)
 
+    @property
+    def decoding_max(self) -> int:
+        """Bytes."""
+        return int(self.decoding_mib_max * (1 << 20))
+
 
 class Lists(Strict):
     """What the lists of a question to a recommender may hold."""
@@ -59,9 +66,11 @@ class Lists(Strict):
 
 
 class Requests(Strict):
-    """What one request may be. batch_max: pictures or events; pictures, lists: None where a task has none."""
+    """What requests may be. body_mib_max: of one; bodies_mib_max: of all that are not answered yet;
+    batch_max: pictures or events of one; pictures, lists: None where a task has none."""
 
     body_mib_max: float = Field(gt=0, le=1024)
+    bodies_mib_max: float = Field(gt=0)
     seconds_max: float = Field(gt=0, le=3600)
     batch_max: int = Field(ge=1)
     pictures: Pictures | None
@@ -71,6 +80,19 @@ class Requests(Strict):
     def body_max(self) -> int:
         """Bytes."""
         return int(self.body_mib_max * (1 << 20))
+
+    @property
+    def bodies_max(self) -> int:
+        """Bytes."""
+        return int(self.bodies_mib_max * (1 << 20))
+
+    @model_validator(mode="after")
+    def _one_has_room(self) -> Self:
+        if self.bodies_mib_max < self.body_mib_max:
+            raise ValueError(
+                "bodies_mib_max must be at least body_mib_max, or nobody could send as much as that"
+            )
+        return self
 
 
 class Rate(Strict):

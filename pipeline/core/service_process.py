@@ -1,5 +1,6 @@
 """A Bento served for the length of a `with` block, and gone for sure after it."""
 
+import http.client
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from pipeline.core.serve_parameters import REGISTRY_VARIABLE, TOKEN_VARIABLES, U
 
 HOST = "127.0.0.1"
 READY_SECONDS = 60.0  # a first start on a cold disk reads hundreds of MB of libraries
+LOOK_SECONDS = 0.02  # between two looks whether it is ready; a look costs next to nothing
 STOP_SECONDS = 10.0  # for answering what is under way and writing the prediction log
 MARK = "FULLCYCLE_SERVICE_ID"  # environment variable by which every process of the service is found
 LOG_LINES = 20
@@ -135,19 +137,25 @@ def _private_home(scratch: Path) -> Path:
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path, bento_tag: str) -> None:
-    import httpx
-
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise ServiceError(f"{bento_tag} ended with code {process.returncode} at once.\n{_tail(log)}")
-        try:
-            if httpx.get(f"http://{HOST}:{port}/readyz", timeout=2, trust_env=False).status_code == 200:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.05)
+        if _is_ready(port):
+            return
+        time.sleep(LOOK_SECONDS)
     raise ServiceError(f"{bento_tag} was not ready after {READY_SECONDS:.0f} s.\n{_tail(log)}")
+
+
+def _is_ready(port: int) -> bool:
+    connection = http.client.HTTPConnection(HOST, port, timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _tail(log: Path) -> str:

@@ -160,6 +160,12 @@ def test_on_this_machine_no_token_is_needed(host: str) -> None:
     refuse_open_door(host, {})
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:3000", ""])
+def test_a_name_is_no_address_to_listen_on(host: str) -> None:
+    with pytest.raises(ServiceError, match=f"--host {host}: not an IP address such as 127.0.0.1"):
+        refuse_open_door(host, {})
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7"])
 def test_elsewhere_a_token_is_needed_or_a_clear_word(host: str) -> None:
     for environment in ({}, {"FULLCYCLE_WITHOUT_TOKENS": "no"}, {"FULLCYCLE_TOKEN_PREDICT": " , "}):

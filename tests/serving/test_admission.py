@@ -8,6 +8,7 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -146,6 +147,40 @@ async def unread() -> Any:
     """A body of which nobody may want the first byte."""
     raise AssertionError("the body was read")
     yield b""
+
+
+@pytest.mark.parametrize("path", ["/predict", "/feedback"])
+def test_bodies_that_wait_take_no_more_memory_than_allowed(path: str, state: ImageState) -> None:
+    """Clients that send and do not come to an end: many of them would fill the memory."""
+    requests = SETTINGS.requests.model_copy(update={"body_mib_max": 1, "bodies_mib_max": 4})
+    application = ImageApplication(state, SETTINGS.model_copy(update={"requests": requests}))
+    mebibyte = bytes(1 << 20)
+
+    async def unended(sent: asyncio.Event) -> Any:
+        yield mebibyte
+        sent.set()
+        await asyncio.Event().wait()
+
+    async def rush() -> None:
+        transport = httpx.ASGITransport(application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            sent = [asyncio.Event() for _ in range(4)]
+            slow = [asyncio.create_task(client.post(path, content=unended(each))) for each in sent]
+            await asyncio.gather(*(each.wait() for each in sent))
+            refusal = await client.post(path, content=b"{}")
+            refused(refusal, "overloaded")
+            assert refusal.headers["retry-after"] == "1"
+            assert refusal.headers["connection"] == "close"
+            assert (await client.get("/model")).status_code == 200
+            slow.pop().cancel()
+            await asyncio.sleep(0.01)
+            refused(await client.post(path, json=[]), "bad_json")
+            for each in slow:
+                each.cancel()
+            await asyncio.gather(*slow, return_exceptions=True)
+
+    asyncio.run(rush())
+    assert application._bodies.held == 0
 
 
 def test_a_rush_is_answered_whole_and_over_at_once(

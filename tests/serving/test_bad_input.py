@@ -6,6 +6,9 @@ Status and code stand here as numbers and words of their own: they are what clie
 import base64
 import json
 import sys
+import threading
+import time
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +20,14 @@ import PIL.ImageFile
 import pytest
 from PIL import Image
 
+from pipeline.tasks.image_classification.data import pixels
 from serving import image_input, request_body
+from serving.image_application import BYTES_AT_ONCE
 from serving.image_model import ImageModel
 from tests.serving.answers import refused
 from tests.serving.asgi_client import AsgiClient
 from tests.serving.fake_recommender import FakeRecommender
-from tests.serving.pictures import digit, encoded, png_that_claims
+from tests.serving.pictures import digit, encoded, jpeg_of_scans, png_that_claims, png_with
 
 GOOD = digit().tolist()
 PICTURE = encoded(digit())
@@ -433,6 +438,92 @@ def test_a_refusal_is_no_echo(client: AsgiClient) -> None:
         for bad in found:
             if bad.what in ("huge", "of a huge name"):
                 assert len(send(client, bad).content) < 500
+
+
+@pytest.mark.parametrize("depth", [500, 1000, 1020])
+def test_what_is_nested_deeper_than_python_can_tell_is_refused_as_anything_else(
+    client: AsgiClient, shop: AsgiClient, depth: int
+) -> None:
+    deep = b"[" * depth + b"]" * depth
+    label = b'{"prediction_id": "%s", "label": %s}' % (UNKNOWN.encode(), deep)
+    refused(client.post("/feedback", content=label, headers=JSON), "unknown_label")
+    for field, code in (("customer_id", "wrong_type"), ("k", "wrong_type"), ("mode", "unknown_mode")):
+        body = b'{"%s": %s}' % (field.encode(), deep)
+        refused(shop.post("/recommend", content=body, headers=JSON), code)
+
+
+def test_a_refused_picture_tells_nothing_of_the_memory_it_lies_in(client: AsgiClient) -> None:
+    junk = b"\xff\xd8\xff" + bytes(50)
+    message = refused(client.post("/predict", content=junk, headers=JPEG), "image_undecodable")
+    assert "0x" not in message
+
+
+def test_a_jpeg_of_scans_without_end_is_refused_before_decoding(client: AsgiClient) -> None:
+    """31 bytes for each scan of 16 megapixels keep a processor busy for 5 ms: 8 MiB for 20 minutes."""
+    smooth = np.add.outer(np.arange(28), np.arange(28)).astype(np.uint8) * 4
+    usual = client.post("/predict", content=jpeg_of_scans(smooth, 50), headers=JPEG)
+    assert usual.status_code == 200, usual.text
+    plain = client.post("/predict", content=encoded(smooth, "JPEG", progressive=True), headers=JPEG)
+    assert usual.json()["probabilities"] == plain.json()["probabilities"], "these scans change nothing"
+    message = refused(
+        client.post("/predict", content=jpeg_of_scans(smooth, 200), headers=JPEG), "image_undecodable"
+    )
+    assert "100 scans" in message
+    in_batch = base64.b64encode(jpeg_of_scans(smooth, 200)).decode()
+    refused(client.post("/predict_batch", json={"items": [{"image_base64": in_batch}]}), "image_undecodable")
+
+
+def test_scans_are_not_counted_in_what_only_comes_along(client: AsgiClient) -> None:
+    """In the comment of a JPEG, or in the film that a telephone puts behind it."""
+    like_scans = b"\xff\xda" * 500
+    file = encoded(digit(), "JPEG", comment=like_scans) + like_scans
+    assert client.post("/predict", content=file, headers=JPEG).status_code == 200
+
+
+def test_a_picture_that_unfolds_holds_up_nobody(client: AsgiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """62 texts of 1 MiB each, in 64 KiB: they take a quarter of a second to unfold."""
+    text = zlib.compress(bytes(1 << 20), 9)
+    file = png_with(digit(), *((b"zTXt", b"k%d\0\0" % i + text) for i in range(60)))
+    assert len(file) <= BYTES_AT_ONCE
+    decoded_in = []
+    from_image = pixels.from_image
+
+    def seen(*given: Any) -> np.ndarray:
+        decoded_in.append(threading.current_thread().name)
+        return from_image(*given)
+
+    monkeypatch.setattr(pixels, "from_image", seen)
+    assert client.post("/predict", content=file, headers=PNG).status_code == 200
+    assert client.post("/predict", content=PICTURE, headers=PNG).status_code == 200
+    assert [name.startswith("predict") for name in decoded_in] == [True, False]
+
+
+def test_feedback_of_megabytes_holds_up_nobody(client: AsgiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To say what is wrong with 8 MiB of JSON takes seconds."""
+    read_in = []
+    json_object = request_body.json_object
+
+    def seen(body: bytes) -> dict[str, Any]:
+        read_in.append(threading.current_thread().name)
+        return json_object(body)
+
+    monkeypatch.setattr(request_body, "json_object", seen)
+    content = b'{"label": [' + b"1," * 1000 + b"]}"
+    refused(client.post("/feedback", content=content, headers=JSON), "bad_json")
+    assert read_in[0].startswith("store")
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "utf-16", "made-up"])
+def test_a_form_is_not_decoded_by_what_the_client_names(client: AsgiClient, charset: str) -> None:
+    """Of 1 MiB punycode takes minutes."""
+    field = b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\n' + b"a-" + b"b" * 100_000
+    headers = {"content-type": f"{FORM}; charset={charset}"}
+    began = time.process_time()
+    refused(client.post("/predict", content=field + b"\r\n--x--\r\n", headers=headers), "bad_multipart")
+    assert time.process_time() - began < 0.3
+    part = HEAD + b"\r\n" + PICTURE + b"\r\n--x--\r\n"
+    headers = {"content-type": f"{FORM}; charset=UTF-8"}
+    assert client.post("/predict", content=part, headers=headers).status_code == 200
 
 
 def test_large_numbers_of_pixels_count_over_all_pictures_of_a_request(client: AsgiClient) -> None:

@@ -1,7 +1,10 @@
 """The stage `deploy`, with a registry made up and everything else real."""
 
+import importlib.util
 import json
+import os
 import shutil
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -190,6 +193,21 @@ def test_building_twice_is_doing_nothing_and_a_wiped_store_is_noticed(
     shutil.rmtree(folder)
     assert bento.build(tree.root, SERVICE, model, SETTINGS) == tag
     assert (folder / "bento.yaml").is_file()
+
+
+def test_no_start_of_a_bento_has_to_compile_its_code(
+    bento_home: Path, tree: Paths, package: Path, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag = bento.build(tree.root, SERVICE, bento.store_model(package, version), SETTINGS)
+    sources = bento_home / "bentos" / tag.replace(":", "/") / "src"
+    monkeypatch.setattr(SourceFileLoader, "source_to_code", lambda *_: pytest.fail("compiled again"))
+    code = sorted(sources.rglob("*.py"))
+    assert len(code) > 50
+    for file in code:
+        os.utime(file, (0, 0))  # as in a copy that did not keep the times
+        assert SourceFileLoader(file.stem, str(file)).get_code(file.stem) is not None
+        bytecode = Path(importlib.util.cache_from_source(str(file))).read_bytes()
+        assert str(sources).encode() not in bytecode, "it is the same wherever it is built"
 
 
 def test_what_a_bento_holds(bento_home: Path, tree: Paths, package: Path, version: Version) -> None:

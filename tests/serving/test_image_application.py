@@ -260,3 +260,23 @@ def test_the_documentation_names_every_error_and_counter() -> None:
         *vars(follower_metrics()).values(),
     ):
         assert counter._name.removeprefix("fullcycle_prediction_log") in text, counter._name
+
+
+def test_an_answer_that_is_no_number_is_given_to_nobody(
+    client: AsgiClient, model: ImageModel, state: ImageState, monkeypatch: pytest.MonkeyPatch, log_url: str
+) -> None:
+    """A network may be sound and overflow on one picture; whoever came with that one is answered."""
+    white = np.full((28, 28), 255, dtype=np.uint8)
+    probabilities = ImageModel.probabilities
+
+    def overflowing(self: ImageModel, images: np.ndarray) -> np.ndarray:
+        found = probabilities(self, images)
+        found[(images == 255).all(axis=(1, 2, 3))] = np.nan
+        return found
+
+    monkeypatch.setattr(ImageModel, "probabilities", overflowing)
+    refused(client.post("/predict", json={"pixels": white.tolist()}), "internal")
+    refused(client.post("/predict_batch", json={"items": [{"pixels": white.tolist()}]}), "internal")
+    assert client.post("/predict", json={"pixels": GOOD}).status_code == 200
+    state.log.close()
+    assert len(read_predictions(log_url)) == 1

@@ -4,9 +4,11 @@ import pytest
 
 from tests.serving.postgresql import Server
 from tests.serving.test_prediction_log import (  # noqa: F401
+    test_a_row_that_cannot_be_stored_keeps_no_other_from_it,
     test_everything_added_is_there_after_closing,
     test_feedback_finds_a_prediction_that_still_waits,
     test_feedback_of_another_project_is_unknown,
+    test_no_prediction_has_an_id_that_was_never_given,
     test_of_many_at_once_one_feedback_wins,
     test_reading_by_time,
     test_recommendations_and_events_by_time,

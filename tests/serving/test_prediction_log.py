@@ -181,6 +181,28 @@ def test_the_log_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert [row["id"] for row in read_predictions(url)] == [one.id]
 
 
+def test_a_row_that_cannot_be_stored_keeps_no_other_from_it(
+    log: ImageLog, log_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite takes NaN for nothing, where there must be a number; each database has its own such things."""
+    dropped = counted("log_dropped")
+    made = [prediction(seed) for seed in range(5)]
+    bad = made[2]._replace(model_version=None)  # type: ignore[arg-type]
+    log.add(*made[:2], bad, *made[3:])
+    assert log.record_feedback(made[4].id, "a")[1], "it waited for its prediction to be written"
+    log.close()
+    assert {row["id"] for row in read_predictions(log_url)} == {one.id for one in made} - {bad.id}
+    assert counted("log_dropped") == dropped + 1
+    assert f"{bad.id} cannot be logged" in caplog.text
+
+
+@pytest.mark.parametrize("id_", ["\0", "\0" * 32, "0" * 33, "0" * 31, "A" * 32, "", "\u0660" * 32])
+def test_no_prediction_has_an_id_that_was_never_given(log: ImageLog, id_: str) -> None:
+    with pytest.raises(HttpError) as caught:
+        log.record_feedback(id_, "a")
+    assert caught.value.code == "unknown_prediction"
+
+
 def test_large_images_shorten_the_queue(log: ImageLog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prediction_log, "QUEUE_BYTES", 784 * 20)
     log.closing = True

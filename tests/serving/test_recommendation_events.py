@@ -74,6 +74,7 @@ SAID = {"prediction_id": "0" * 32, "product_id": 1001, "event": "cart"}
 BAD_FEEDBACK = [
     ("unknown prediction", SAID, "unknown_prediction"),
     ("id of another type", SAID | {"prediction_id": 7}, "unknown_prediction"),
+    ("no text for a database", SAID | {"prediction_id": "\0" * 32}, "unknown_prediction"),
     ("sql", SAID | {"prediction_id": "' or 1=1 --"}, "unknown_prediction"),
     ("unknown event", SAID | {"event": "like"}, "unknown_event"),
     ("event as a list", SAID | {"event": ["cart"]}, "unknown_event"),
@@ -151,6 +152,8 @@ BAD_EVENTS = [
     ("time as words", {"events": [EVENT | {"time": "yesterday"}]}, "bad_time"),
     ("time without a zone", {"events": [EVENT | {"time": "2026-03-01T18:30:00"}]}, "bad_time"),
     ("time before all times", {"events": [EVENT | {"time": "0001-01-01T00:00:00+14:00"}]}, "bad_time"),
+    ("time that has no day in America", {"events": [EVENT | {"time": "0001-01-01T00:00:00Z"}]}, "bad_time"),
+    ("time before computers", {"events": [EVENT | {"time": "1969-12-31T23:59:59Z"}]}, "bad_time"),
     ("time to come", {"events": [EVENT | {"time": (NOW + timedelta(days=3)).isoformat()}]}, "bad_time"),
 ]
 

@@ -1,26 +1,33 @@
 """Finding products by words of their names."""
 
 import bisect
+import re
 from collections.abc import Sequence
 
 import numpy as np
+
+WORD = re.compile(r"[^\W_]+")  # letters and digits, of any script
 
 
 class ProductSearch:
     def __init__(self, names: Sequence[str], share: np.ndarray) -> None:
         """share: float32 (P,), how well each product sells; better ones are found first."""
-        rank = np.empty(len(names), dtype=np.int64)
-        rank[np.argsort(-share, kind="stable")] = np.arange(len(names))
-        self._by_rank = np.argsort(rank)
-        found: dict[str, list[int]] = {}
-        products_of_name: dict[str, list[int]] = {}
-        for place, name in enumerate(names):
-            products_of_name.setdefault(name, []).append(int(rank[place]))
-        for name, ranks in products_of_name.items():
-            for word in set(_words(name)):
-                found.setdefault(word, []).extend(ranks)
-        self._words = sorted(found)
-        self._ranks = [np.sort(np.array(found[word], dtype=np.int32)) for word in self._words]
+        self._by_rank = np.argsort(-share, kind="stable")
+        number: dict[str, int] = {}  # of each name; many products share one
+        named = np.array([number.setdefault(name, len(number)) for name in names], dtype=np.int64)
+        named = named[self._by_rank]
+        words = [sorted(set(_words(name))) for name in number]
+        self._words = sorted(set().union(*words))
+        place = {word: i for i, word in enumerate(self._words)}
+        places = np.array([place[word] for each in words for word in each], dtype=np.int64)
+        counts = np.array([len(each) for each in words], dtype=np.int64)
+        # Each product with each word of its name, by words, of a word the best-selling product first.
+        ranks = np.repeat(np.arange(len(named)), counts[named])
+        begins = np.cumsum(counts)[named] - np.cumsum(counts[named])  # of names less of products
+        word = places[begins[ranks] + np.arange(len(ranks))]
+        order = np.argsort(word, kind="stable")
+        self._ranks = ranks[order]
+        self._start = np.searchsorted(word[order], np.arange(len(self._words) + 1))
 
     def find(self, text: str, count: int) -> list[int]:
         """Places of at most `count` products whose names hold words that begin with each of the words."""
@@ -31,11 +38,11 @@ class ProductSearch:
         for word in wanted:
             first = bisect.bisect_left(self._words, word)
             last = bisect.bisect_left(self._words, word + "\U0010ffff")
-            ranks = np.concatenate([np.empty(0, dtype=np.int32), *self._ranks[first:last]])
+            ranks = self._ranks[self._start[first] : self._start[last]]
             matches = np.unique(ranks) if matches is None else np.intersect1d(matches, ranks)
         assert matches is not None
         return [int(place) for place in self._by_rank[matches[:count]]]
 
 
 def _words(text: str) -> list[str]:
-    return "".join(c if c.isalnum() else " " for c in text.casefold()).split()
+    return WORD.findall(text.casefold())

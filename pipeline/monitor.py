@@ -2,7 +2,8 @@
 
 A profile of the validation items is the reference. Unseen items are replayed in windows, sound and
 degraded, to measure how often an alarm is raised without reason and how often with. Then the latest
-window that production saw is judged the same way, if the service has answered enough.
+window of the champion's answers in production is judged the same way, if there are enough of them; what a
+canary's challenger answered, or a champion before this one, is not among them.
 
 Reads   data/P/prepared/{val,test}/, the champion in the MLflow registry (models/P/ before there is
         one), the prediction log
@@ -29,7 +30,9 @@ def run(context: Context) -> Evidence:
         champion = registry.champion(paths)
         # What answers in production is the champion; before there is one, the candidate is judged.
         package = registry.download(paths, champion, Path(scratch) / "champion") if champion else paths.model
-        monitoring = context.hook().monitor(context.params, paths, package, folder)
+        monitoring = context.hook().monitor(
+            context.params, paths, package, champion.version if champion else None, folder
+        )
         write_json(folder / "result.json", monitoring.details)
     return Evidence(
         summary=monitoring.summary,

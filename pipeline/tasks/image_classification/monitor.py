@@ -21,10 +21,10 @@ DEGRADED_SEVERITY = SEVERITIES[1]
 CONFIDENCE = "confidence"
 
 
-def monitor(params: Any, paths: Paths, package: Path, folder: Path) -> Evaluation:
+def monitor(params: Any, paths: Paths, package: Path, version: str | None, folder: Path) -> Evaluation:
     """Replays unseen images, sound and degraded; judges what production saw. Writes detection.png.
 
-    package: of the network that answers in production
+    package, version: of the network that answers in production; version: None where none is registered
     """
     limits, goals = params.monitor, params.goals
     rng = np.random.default_rng(limits.seed)
@@ -39,7 +39,7 @@ def monitor(params: Any, paths: Paths, package: Path, folder: Path) -> Evaluatio
     replayed = len(harmful) * limits.degraded_windows
     caught = round(sum(found["alarm_share"] for found in harmful.values()) * limits.degraded_windows)
     detection = caught / replayed if replayed else 1.0
-    production = _production(paths, reference, limits)
+    production = _production(paths, version, reference, limits)
     _draw(folder / "detection.png", sound, degraded)
     return Evaluation(
         summary=f"{detection:.0%} of degraded windows noticed, alarms in {sound['alarm_share']:.0%} of sound "
@@ -114,13 +114,15 @@ def _replay_degraded(
     }
 
 
-def _production(paths: Paths, reference: drift.Properties, limits: Monitor) -> dict[str, Any]:
-    """The latest window of the prediction log, judged against the reference."""
+def _production(
+    paths: Paths, version: str | None, reference: drift.Properties, limits: Monitor
+) -> dict[str, Any]:
+    """The latest window of this version's answers in the prediction log, judged against the reference."""
     log = prediction_log_url.url(paths)
-    rows = prediction_log.read_predictions(log, project=paths.project, last=limits.window)
+    rows = prediction_log.read_predictions(log, project=paths.project, version=version, last=limits.window)
     if len(rows) < limits.window:
         state = f"{len(rows)} answers so far, {limits.window} are judged together"
-        return {"alarm": False, "answers": len(rows), "state": state}
+        return {"alarm": False, "version": version, "answers": len(rows), "state": state}
     window = {
         name: np.array([row[name] if name == CONFIDENCE else row["properties"][name] for row in rows])
         for name in reference
@@ -133,6 +135,7 @@ def _production(paths: Paths, reference: drift.Properties, limits: Monitor) -> d
     )
     return {
         "alarm": alarm,
+        "version": version,
         "answers": len(rows),
         "state": state,
         "p": judged.p,

@@ -10,7 +10,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from pipeline.core.errors import ParameterError
 from pipeline.core.paths import Paths
@@ -71,18 +70,32 @@ def choose(paths: Paths) -> str:
 
 
 def open_registry(uri: str, settings: Follow) -> RegistryReader:
-    """ParameterError: an address of a kind that cannot be read."""
-    scheme = urlsplit(uri).scheme
-    if scheme in ("http", "https"):
+    """ParameterError: an address of a kind that cannot be read, or none at all."""
+    kind = uri.partition(":")[0]
+    if kind in ("http", "https"):
         from serving.registry_http import HttpRegistry
 
-        return HttpRegistry(uri, settings.timeout_seconds)
-    if scheme.split("+")[0] in ("sqlite", "postgresql", "mysql", "mssql"):
+        try:
+            return HttpRegistry(uri, settings.timeout_seconds)
+        except ValueError as error:
+            raise _unreadable(kind) from error
+    if kind in ("sqlite", "postgresql", "postgresql+psycopg"):
+        from sqlalchemy.exc import ArgumentError
+
         from serving.registry_sql import SqlRegistry
 
-        return SqlRegistry(uri, settings.timeout_seconds)
-    raise ParameterError(
-        f"{REGISTRY_VARIABLE}, {MLFLOW_VARIABLE}: a registry of the kind {scheme or 'folder'} cannot be "
-        "followed. Give the address of an MLflow server (http, https) or of its database (sqlite, "
-        f'postgresql); {REGISTRY_VARIABLE}="" follows none.'
+        try:
+            return SqlRegistry(uri, settings.timeout_seconds)
+        except (ArgumentError, ValueError, ImportError) as error:  # no address; psycopg is not installed
+            raise _unreadable(kind) from error
+    raise _unreadable(kind)
+
+
+def _unreadable(kind: str) -> ParameterError:
+    """kind: of the address, whose rest may hold a password."""
+    return ParameterError(
+        f"{REGISTRY_VARIABLE}, {MLFLOW_VARIABLE}: this registry, of the kind {kind or 'folder'}, cannot be "
+        "followed. Give the address of an MLflow server (http://, https://), whatever database that one has, "
+        "or of MLflow's own database: sqlite:///FILE, or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, "
+        f'for which psycopg must be installed. {REGISTRY_VARIABLE}="" follows none.'
     )

@@ -71,7 +71,7 @@ def choose(paths: Paths) -> str:
 
 def open_registry(uri: str, settings: Follow) -> RegistryReader:
     """ParameterError: an address of a kind that cannot be read, or none at all."""
-    kind = uri.partition(":")[0]
+    kind = uri.partition(":")[0].lower()
     if kind in ("http", "https"):
         from serving.registry_http import HttpRegistry
 

@@ -27,8 +27,8 @@ WORKSPACE = "default"  # MLflow's, where nothing else is said
 
 class SqlRegistry:
     def __init__(self, uri: str, timeout: float) -> None:
-        """uri: SQLAlchemy's, of SQLite or of PostgreSQL by psycopg; timeout: seconds that a locked SQLite file
-        is waited for, and a PostgreSQL server that does not answer."""
+        """uri: SQLAlchemy's, of SQLite or PostgreSQL; timeout: seconds that a locked file is waited for, or a
+        server that does not answer."""
         self._engine = _engine(uri, timeout)
         self._workspace = os.environ.get(WORKSPACE_VARIABLE) or WORKSPACE
 

@@ -20,7 +20,7 @@ A = TypeVar("A")
 @dataclass(frozen=True)
 class Tried(Generic[A]):
     """What a model made of a question, and the time it took. answer: None where `error` says why there is
-    none."""
+    none, and where it was not waited for any longer."""
 
     answer: A | None
     milliseconds: float

@@ -20,6 +20,7 @@ from serving.recommendation_application import RecommendationApplication, Recomm
 from serving.recommendation_trial import RecommendationTask
 from serving.trial import begin as begin_trial
 from serving.trial_judge import Judge
+from serving.trial_metrics import trial_metrics
 from tests.serving import trials
 from tests.serving.answers import recommended
 from tests.serving.asgi_client import AsgiClient
@@ -289,6 +290,92 @@ def test_nothing_is_tried_while_the_log_cannot_say_whether_it_was_stopped(
     trials.wait_until(lambda: "log cannot be read" in trial.describe()["why"])
     assert all(trial.asked(model, str(i)) is None for i in range(30))
     trial.close()
+
+
+def test_a_trial_pauses_while_the_log_cannot_be_read(
+    tried: ImageState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been stopped elsewhere meanwhile."""
+    tried.challenger = trials.alike(tried.model)
+    trial = trials.begin(tried, mode="canary", share=0.5)
+
+    def away(*_: Any) -> Any:
+        raise sqlalchemy.exc.OperationalError("SELECT", {}, Exception("the database is away"))
+
+    def has_a_part() -> bool:
+        return any(trial.asked(tried.model, str(i)) for i in range(30))
+
+    assert has_a_part()
+    with monkeypatch.context() as broken:
+        broken.setattr(trial_log, "standing", away)
+        trials.wait_until(lambda: not has_a_part())
+        assert "log cannot be read" in trial.describe()["why"]
+        assert (trial.describe()["challenger"], trial.describe()["state"]) == (None, "waiting")
+    trials.wait_until(has_a_part)
+    assert trial.describe()["state"] == "running"
+
+
+def test_the_alarm_of_a_stop_ends_with_the_trial(tried: ImageState) -> None:
+    tried.challenger = trials.odd(tried.model, trials.broken, version="stopped")
+    trial = trials.begin(tried, mode="shadow", share=1.0)
+    while trial.describe()["state"] == "running":
+        ask(tried)
+    stopped = trial_metrics().stopped.labels("stopped")
+    assert stopped._value.get() == 1
+    tried.challenger = None  # a person has withdrawn it
+    trials.wait_until(lambda: stopped._value.get() == 0)
+
+
+def test_an_empty_key_is_none(tried: ImageState) -> None:
+    """What a proxy sends of a client without a session: they are not all one client."""
+    tried.challenger = trials.odd(tried.model, lambda images: tried.model.probabilities(images)[:, ::-1])
+    trials.begin(tried, mode="canary", share=0.5)
+    assert {ask(tried, "")["model"]["version"] for _ in range(60)} == {"3", "4"}
+
+
+@pytest.mark.parametrize(("mode", "share"), [("shadow", 1.0), ("canary", 0.5)])
+def test_who_takes_long_where_the_champion_does_has_not_failed(
+    tried: ImageState, mode: str, share: float
+) -> None:
+    """A batch that takes either of them longer than is allowed."""
+    quick = tried.model
+
+    def slow(images: np.ndarray) -> np.ndarray:
+        time.sleep(0.05)
+        return quick.probabilities(images)
+
+    tried.model, tried.challenger = trials.odd(quick, slow, version="3"), trials.odd(quick, slow)
+    object.__setattr__(tried.model, "sha256", "a" * 64)
+    trial = trials.begin(tried, mode=mode, share=share, timeout_ms=20)
+    for i in range(12):
+        ask(tried, f"client-{i}")
+    found = rows(tried, mode, least=12 if mode == "shadow" else 3)
+    assert trial.describe()["state"] == "running", trial.describe()["why"]
+    assert {row["error"] for row in found} == {None}
+
+
+def test_neither_model_is_always_the_first_to_be_asked(tried: ImageState) -> None:
+    """The second finds caches warm: of two that are the same, each is as often the slower one."""
+    turns: list[str] = []
+    quick = tried.model
+
+    def noted(name: str) -> trials.Compute:
+        def compute(images: np.ndarray) -> np.ndarray:
+            turns.append(name)
+            return quick.probabilities(images)
+
+        return compute
+
+    tried.model, tried.challenger = trials.odd(quick, noted("old"), "3"), trials.odd(quick, noted("new"))
+    object.__setattr__(tried.model, "sha256", "a" * 64)
+    trial = trials.begin(tried, mode="shadow", share=1.0)
+    for _ in range(64):
+        asked = trial.asked(tried.model, None)
+        assert asked is not None
+        asked.shown(IMAGE, ["0" * 32], datetime.now(UTC))
+    trials.wait_until(lambda: len(turns) == 128)
+    assert 12 < sum(first == "new" for first in turns[::2]) < 52
+    assert all({one, other} == {"old", "new"} for one, other in zip(turns[::2], turns[1::2], strict=True))
 
 
 def test_an_existing_log_gets_the_new_tables_and_keeps_its_rows(tried: ImageState) -> None:

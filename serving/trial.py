@@ -39,7 +39,7 @@ from serving.trial_watch import Running, State, Watch
 
 logger = logging.getLogger(__name__)
 
-SESSION_HEADER = "x-session-id"
+SESSION_HEADER = "X-Session-Id"
 CANARY_THREADS = 4  # questions that a canary answers at once; the champion takes what is beyond
 CLOSE_TIMEOUT = 2.0  # seconds that shutting down waits for the question that the thread is at
 

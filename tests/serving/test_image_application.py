@@ -260,3 +260,16 @@ def test_the_documentation_names_every_error_and_counter() -> None:
         *vars(follower_metrics()).values(),
     ):
         assert counter._name.removeprefix("fullcycle_prediction_log") in text, counter._name
+
+
+def test_the_session_is_documented_where_a_challenger_may_answer(client: AsgiClient) -> None:
+    paths = client.get("/docs.json").json()["paths"]
+    with_session = {
+        path
+        for path, operations in paths.items()
+        for operation in operations.values()
+        if any(
+            one["in"] == "header" and one["name"] == "X-Session-Id" for one in operation.get("parameters", ())
+        )
+    }
+    assert with_session == {"/predict", "/predict_batch"}

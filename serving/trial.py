@@ -80,6 +80,10 @@ class Asked(Generic[M, Q, A]):
         """Who answers the client, what, and the part that the request has now. May wait for `timeout_ms`."""
         return self.trial.answer(self, question)
 
+    def has_room(self) -> bool:
+        """Whether the challenger could answer now; False, and counted, where it is busy."""
+        return self.trial.has_room()
+
     def shown(self, question: Q, ids: Sequence[str], at: datetime) -> None:
         """What the client was shown: ids of the predictions. Never waits."""
         self.trial.shown(self, question, ids, at)
@@ -141,6 +145,13 @@ class Trial(Generic[M, Q, A]):
         self._judge(asked, tried)
         return running.champion, answer, replace(asked, tried=tried)
 
+    def has_room(self) -> bool:
+        """As Asked.has_room."""
+        if self._enters():
+            self._free.release()
+            return True
+        return False
+
     def shown(self, asked: Asked[M, Q, A], question: Q, ids: Sequence[str], at: datetime) -> None:
         """As Asked.shown."""
         work = _Shown(asked, question, ids, at)
@@ -176,11 +187,16 @@ class Trial(Generic[M, Q, A]):
         self._thread.join(CLOSE_TIMEOUT)
         self._watch.close()
 
+    def _enters(self) -> bool:
+        entered = self._free.acquire(blocking=False)
+        if not entered:
+            trial_metrics().dropped.labels("canary").inc()
+        return entered
+
     def _by_canary(self, challenger: M, question: Q) -> Tried[A] | None:
         """Without an answer and an error where none came in time; None: it is busy, so that the request has
         no part."""
-        if not self._free.acquire(blocking=False):
-            trial_metrics().dropped.labels("canary").inc()
+        if not self._enters():
             return None
         answered: Future[Tried[A]] = Future()
 

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,10 +15,12 @@ from pydantic import ValidationError
 
 from pipeline.core import prediction_log, trial_log
 from pipeline.core.statistics import wilson_interval
+from serving.application import PREDICTION_THREADS
 from serving.image_application import ImageApplication, ImageState
 from serving.image_model import ImageModel
 from serving.recommendation_application import RecommendationApplication, RecommendationState
 from serving.recommendation_trial import RecommendationTask
+from serving.trial import CANARY_THREADS
 from serving.trial import begin as begin_trial
 from serving.trial_judge import Judge
 from serving.trial_metrics import trial_metrics
@@ -184,6 +187,50 @@ def test_a_canary_that_hangs_holds_a_client_no_longer_than_allowed(tried: ImageS
     assert trial.describe()["state"] == "stopped"
     assert time.monotonic() - start < 5
     forever.set()
+
+
+def test_a_client_of_a_canary_waits_behind_nobody_for_whom_others_need_not_wait(tried: ImageState) -> None:
+    """All threads that large requests take are busy: one picture is answered past them, whoever asks."""
+    tried.challenger = trials.alike(tried.model)
+    trials.begin(tried, mode="canary", share=0.5)
+    application = ImageApplication(tried, SETTINGS)
+    release = threading.Event()
+    for _ in range(PREDICTION_THREADS):
+        ThreadPoolExecutor.submit(application.predicting, release.wait, 2)
+    client = AsgiClient(application)
+    start, versions = time.monotonic(), set()
+    for i in range(20):
+        response = client.post("/predict", json=PIXELS, headers={"x-session-id": f"client-{i}"})
+        assert response.status_code == 200, response.text
+        versions.add(response.json()["model"]["version"])
+    assert time.monotonic() - start < 1.5
+    assert versions == {"3", "4"}
+    release.set()
+
+
+def test_beside_a_canary_that_is_busy_the_champion_answers(tried: ImageState) -> None:
+    release = threading.Event()
+
+    def slow(images: np.ndarray) -> np.ndarray:
+        release.wait(10)
+        return tried.model.probabilities(images)
+
+    tried.challenger = trials.odd(tried.model, slow)
+    trial = trials.begin(tried, mode="canary", share=0.5, timeout_ms=5000)
+    asked = next(
+        found for i in range(99) if (found := trial.asked(tried.model, str(i))) and found.role == "canary"
+    )
+    threads = [threading.Thread(target=asked.answer, args=(IMAGE,)) for _ in range(CANARY_THREADS)]
+    for thread in threads:
+        thread.start()
+    trials.wait_until(lambda: not asked.has_room())
+    start = time.monotonic()
+    assert {ask(tried, f"client-{i}")["model"]["version"] for i in range(20)} == {"3"}
+    assert time.monotonic() - start < 4
+    release.set()
+    for thread in threads:
+        thread.join()
+    assert asked.has_room()
 
 
 def test_a_slow_shadow_slows_nobody_and_its_queue_ends(tried: ImageState) -> None:

@@ -20,7 +20,6 @@ CHALLENGER = "challenger"
 MLFLOW_VARIABLE = "MLFLOW_TRACKING_URI"
 SHA256_TAG = "sha256"  # tag of a version: SHA-256 of its network
 FILE_TAG = "sha256."  # tags of a version: SHA-256 of each file of its package
-SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -60,13 +59,9 @@ def choose(paths: Paths) -> str:
     What FULLCYCLE_REGISTRY says, else MLflow's own variable, else the repository's mlflow.db if there is one.
     """
     if REGISTRY_VARIABLE in os.environ:
-        return os.environ[REGISTRY_VARIABLE]
+        return paths.located(os.environ[REGISTRY_VARIABLE])
     local = paths.home / "mlflow.db"
-    uri = os.environ.get(MLFLOW_VARIABLE) or (f"{SQLITE}{local}" if local.is_file() else "")
-    relative = uri.removeprefix(SQLITE)
-    if uri.startswith(SQLITE) and not relative.startswith("/"):
-        return f"{SQLITE}{paths.home / relative}"  # a worker of a Bento works in the Bento's own folder
-    return uri
+    return paths.located(os.environ.get(MLFLOW_VARIABLE) or (f"sqlite:///{local}" if local.is_file() else ""))
 
 
 def open_registry(uri: str, settings: Follow) -> RegistryReader:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -210,6 +211,26 @@ def test_who_asks_is_said_as_mlflow_says_it(
     assert seen[0].headers.get("authorization") == sent
 
 
+@pytest.mark.parametrize("head", ["Content-Length: 1000\r\n", "Transfer-Encoding: chunked\r\n"])
+def test_half_a_file_is_told_and_is_not_the_version_s_fault(head: str, tmp_path: Path) -> None:
+    """TrackingError: it is tried again; a ModelError would be held against the version."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def break_off() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(f"HTTP/1.1 200 OK\r\n{head}\r\n5\r\nhalf \r\n".encode())
+
+        answering = threading.Thread(target=break_off)
+        answering.start()
+        reader = open_registry(f"http://127.0.0.1:{server.getsockname()[1]}", BRIEF)
+        version = registry_reader.Registered("digits", "1", "", (), "mlflow-artifacts:/1/model")
+        with pytest.raises(TrackingError, match=r"broke off while sending model\.json"):
+            reader.copy(version, "model.json", tmp_path / "model.json")
+        answering.join()
+
+
 def test_files_at_another_server_are_not_fetched(tmp_path: Path) -> None:
     reader = HttpRegistry("http://registry", 1.0)
     away = registry_reader.Registered("digits", "1", "", (), "mlflow-artifacts://elsewhere/1/model")
@@ -254,6 +275,8 @@ def test_which_registry_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert registry_reader.choose(paths) == f"sqlite:///{tmp_path}/other/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://registry")
     assert registry_reader.choose(paths) == "https://registry"
+    monkeypatch.setenv(REGISTRY_VARIABLE, "sqlite:///team/mlflow.db")
+    assert registry_reader.choose(paths) == f"sqlite:///{tmp_path}/team/mlflow.db"
     monkeypatch.setenv(REGISTRY_VARIABLE, "")
     assert registry_reader.choose(paths) == "", "switched off"
     assert os.environ["MLFLOW_TRACKING_URI"] == "https://registry"

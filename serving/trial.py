@@ -31,7 +31,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from starlette.requests import Request
 
 from pipeline.core.serve_parameters import Trial as Settings
-from pipeline.core.trial_log import Role
+from pipeline.core.trial_log import ERROR_LENGTH_MAX, Role
 from serving.application import Model
 from serving.trial_log import Tried, rows
 from serving.trial_metrics import trial_metrics
@@ -163,7 +163,9 @@ class Trial(Generic[M, Q, A]):
             self._shown.put(work)
             return
         trial_metrics().dropped.labels(asked.role).inc()
-        if asked.role == "canary":
+        if (
+            asked.role != "shadow"
+        ):  # both groups, or neither: who is held against whom asked at the same hours
             self._write(work)
 
     def describe(self) -> dict[str, Any]:
@@ -226,7 +228,8 @@ class Trial(Generic[M, Q, A]):
             answer = self._task.compute(model, question)
             error = self._task.fault(model, question, answer)
         except Exception as raised:  # whatever a challenger does, the client gets an answer
-            error = f"{type(raised).__name__}: {raised}"
+            told = f"{type(raised).__name__}: {raised}"[:ERROR_LENGTH_MAX]
+            error = "".join(each if each.isprintable() else " " for each in told)  # any database takes it
         return Tried(None if error else answer, _milliseconds(start), error)
 
     def _late(self, tried: Tried[A], champion: float) -> Tried[A]:

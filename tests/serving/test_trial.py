@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,7 @@ from serving.recommendation_trial import RecommendationTask
 from serving.trial import CANARY_THREADS
 from serving.trial import begin as begin_trial
 from serving.trial_judge import Judge
+from serving.trial_log import Tried
 from serving.trial_metrics import trial_metrics
 from tests.serving import trials
 from tests.serving.answers import recommended
@@ -371,6 +373,50 @@ def test_the_alarm_of_a_stop_ends_with_the_trial(tried: ImageState) -> None:
     assert stopped._value.get() == 1
     tried.challenger = None  # a person has withdrawn it
     trials.wait_until(lambda: stopped._value.get() == 0)
+
+
+def test_whatever_an_error_says_its_stop_is_kept(tried: ImageState) -> None:
+    """Databases refuse some of it, and what is too long; a stop that is not written ends with the process."""
+
+    def shouts(_: np.ndarray) -> np.ndarray:
+        raise RuntimeError("a\0b \udcff " + "x" * 100_000)
+
+    tried.challenger = trials.odd(tried.model, shouts)
+    trial = trials.begin(tried, mode="shadow", share=1.0)
+    while trial.describe()["state"] == "running":
+        ask(tried)
+
+    def kept() -> str | None:
+        return trial_log.read_standing(tried.log.url, "digits", "c" * 64).stopped
+
+    trials.wait_until(kept)
+    why = kept()
+    assert why is not None and "the last: RuntimeError: a b" in why and len(why) < 2000
+    assert why.isprintable()
+    assert {row["error"] for row in rows(tried, "shadow")} == {why.partition("the last: ")[2]}
+
+
+def test_the_control_group_is_logged_however_much_waits(tried: ImageState) -> None:
+    """Left out at rush hours alone, it would be held against a canary of other hours."""
+    release = threading.Event()
+
+    def slow(images: np.ndarray) -> np.ndarray:
+        release.wait(10)
+        return quick.probabilities(images)
+
+    quick = tried.model
+    tried.model, tried.challenger = trials.odd(quick, slow, "3"), trials.alike(quick)
+    object.__setattr__(tried.model, "sha256", "a" * 64)
+    trial = trials.begin(tried, mode="canary", share=0.5, waiting_max=2)
+    given = [asked for i in range(40) if (asked := trial.asked(tried.model, f"client-{i}"))]
+    for asked in given:
+        part = replace(asked, tried=Tried(np.ones((1, 10)), 1.0, None)) if asked.role == "canary" else asked
+        part.shown(IMAGE, ["0" * 32], datetime.now(UTC))
+    roles = Counter(asked.role for asked in given)
+    assert roles["control"] > 5
+    release.set()
+    for role in ("canary", "control"):
+        assert len(rows(tried, role, least=roles[role])) == roles[role]
 
 
 def test_an_empty_key_is_none(tried: ImageState) -> None:

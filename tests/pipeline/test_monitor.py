@@ -15,6 +15,7 @@ from pipeline.core.artifacts import read_json
 from pipeline.core.deployed_network import DeployedNetwork
 from pipeline.core.parameters import Monitor
 from pipeline.core.paths import Paths
+from pipeline.core.production import Production
 from pipeline.tasks.image_classification.data.dataset import read_split, write_split
 from pipeline.tasks.image_classification.data.pixels import properties
 from pipeline.tasks.recommendation import monitor as shop
@@ -23,7 +24,7 @@ from tests.pipeline import candidates
 from tests.pipeline.candidates import aliases, model, run
 
 WINDOW = 100
-THEN = datetime.now(UTC) - timedelta(hours=1)
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -36,20 +37,22 @@ def log(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlalchemy.En
     made.dispose()
 
 
-def answers(paths: Paths, version: str, *, first: int, right: bool) -> dict[str, list[dict[str, Any]]]:
+def answers(
+    paths: Paths, version: str, *, first: int, right: bool, from_: datetime
+) -> dict[str, list[dict[str, Any]]]:
     """Of WINDOW unseen pictures, each with feedback. Who is not right is not sure, either."""
     pixels = read_split(paths.prepared / "test").pixels[:WINDOW]
     shares = DeployedNetwork(paths.model).run(pixels, "probabilities").max(1)
     columns = {name: values.tolist() for name, values in properties(pixels).items()}
     rows = [
         {
-            "id": f"{first + i:032x}", "at": THEN + timedelta(seconds=first + i), "project": "digits",
+            "id": f"{first + i:032x}", "at": from_ + timedelta(seconds=first + i), "project": "digits",
             "model_version": version, "label": "7", "confidence": float(shares[i]) if right else 0.1,
             "probabilities": {}, "properties": {name: values[i] for name, values in columns.items()},
         }
         for i in range(WINDOW)
     ]  # fmt: skip
-    said = [{"prediction_id": row["id"], "label": "7" if right else "1", "at": THEN} for row in rows]
+    said = [{"prediction_id": row["id"], "label": "7" if right else "1", "at": from_} for row in rows]
     return {"predictions": rows, "feedback": said}
 
 
@@ -75,11 +78,16 @@ def test_answers_of_others_are_not_held_against_the_champion(paths: Paths, log: 
     run(paths)
     model(paths, seed=0)
     assert aliases(paths) == {"champion": "1", "challenger": "2"}
-    champion = answers(paths, "1", first=0, right=True)
-    canary, earlier = (
-        answers(paths, other, first=first, right=False) for other, first in (("2", 100), ("0", 200))
-    )
-    add(log, champion, canary, earlier)
+    now, before = datetime.now(UTC), datetime.now(UTC) - timedelta(days=9)
+    champion = answers(paths, "1", first=0, right=True, from_=now)
+    others = [
+        answers(paths, "2", first=100, right=False, from_=now),  # a canary
+        answers(paths, "0", first=200, right=False, from_=now),  # a champion before, slow to go
+        answers(
+            paths, "1", first=300, right=False, from_=before
+        ),  # another model, of a registry that was wiped
+    ]
+    add(log, champion, *others)
     found = production(paths)
     assert (found["version"], found["answers"], found["realised_accuracy"]) == ("1", WINDOW, 1.0)
     assert not found["alarm"], found
@@ -92,7 +100,7 @@ def test_lists_of_a_canary_are_not_held_against_the_champion(paths: Paths, log: 
     reference = Replayed({name: rng.normal(size=400) for name in shop.COMPARED}, np.zeros(400))
     rows = [
         {
-            "id": f"{i:032x}", "at": THEN + timedelta(seconds=i), "project": "digits",
+            "id": f"{i:032x}", "at": NOON + timedelta(seconds=i), "project": "digits",
             "model_version": ("1", "2")[i % 2], "served_by": "network", "customer": "7", "mode": "mixed",
             "items": [1], "scores": [0.5],
             "properties": {"basket_products": 0}
@@ -102,6 +110,7 @@ def test_lists_of_a_canary_are_not_held_against_the_champion(paths: Paths, log: 
     ]  # fmt: skip
     add(log, {"recommendations": rows})
     limits = Monitor(window=WINDOW, windows=20, degraded_windows=4, alarm_p=0.001, seed=6)
-    found = shop._production(paths, "1", reference, limits)
+    one, two = (Production(paths.model, version, None) for version in ("1", "2"))
+    found = shop._production(paths, one, reference, limits)
     assert (found["answers"], found["alarm"]) == (WINDOW, False)
-    assert shop._production(paths, "2", reference, limits)["alarm"], "that the other one moved is seen"
+    assert shop._production(paths, two, reference, limits)["alarm"], "that the other one moved is seen"

@@ -11,6 +11,7 @@ from pipeline.core.evaluation import Evaluation
 from pipeline.core.gates import Gate
 from pipeline.core.parameters import Monitor
 from pipeline.core.paths import Paths
+from pipeline.core.production import Production
 from pipeline.core.statistics import wilson_interval
 from pipeline.tasks.image_classification.data.corruptions import CORRUPTIONS, SEVERITIES
 from pipeline.tasks.image_classification.data.dataset import Split, read_split
@@ -21,14 +22,14 @@ DEGRADED_SEVERITY = SEVERITIES[1]
 CONFIDENCE = "confidence"
 
 
-def monitor(params: Any, paths: Paths, package: Path, version: str | None, folder: Path) -> Evaluation:
+def monitor(params: Any, paths: Paths, answers: Production, folder: Path) -> Evaluation:
     """Replays unseen images, sound and degraded; judges what production saw. Writes detection.png.
 
-    package, version: of the network that answers in production; version: None where none is registered
+    answers: what does so in production
     """
     limits, goals = params.monitor, params.goals
     rng = np.random.default_rng(limits.seed)
-    network = DeployedNetwork(package)
+    network = DeployedNetwork(answers.package)
     val, test = read_split(paths.prepared / "val"), read_split(paths.prepared / "test")
     reference = _profile(val.pixels, network)
     sound = _replay_sound(reference, test, network, limits, rng)
@@ -39,7 +40,7 @@ def monitor(params: Any, paths: Paths, package: Path, version: str | None, folde
     replayed = len(harmful) * limits.degraded_windows
     caught = round(sum(found["alarm_share"] for found in harmful.values()) * limits.degraded_windows)
     detection = caught / replayed if replayed else 1.0
-    production = _production(paths, version, reference, limits)
+    production = _production(paths, answers, reference, limits)
     _draw(folder / "detection.png", sound, degraded)
     return Evaluation(
         summary=f"{detection:.0%} of degraded windows noticed, alarms in {sound['alarm_share']:.0%} of sound "
@@ -115,14 +116,16 @@ def _replay_degraded(
 
 
 def _production(
-    paths: Paths, version: str | None, reference: drift.Properties, limits: Monitor
+    paths: Paths, answers: Production, reference: drift.Properties, limits: Monitor
 ) -> dict[str, Any]:
-    """The latest window of this version's answers in the prediction log, judged against the reference."""
+    """The latest window of its answers in the prediction log, judged against the reference."""
     log = prediction_log_url.url(paths)
-    rows = prediction_log.read_predictions(log, project=paths.project, version=version, last=limits.window)
+    rows = prediction_log.read_predictions(
+        log, answers.since, project=paths.project, version=answers.version, last=limits.window
+    )
     if len(rows) < limits.window:
         state = f"{len(rows)} answers so far, {limits.window} are judged together"
-        return {"alarm": False, "version": version, "answers": len(rows), "state": state}
+        return {"alarm": False, "version": answers.version, "answers": len(rows), "state": state}
     window = {
         name: np.array([row[name] if name == CONFIDENCE else row["properties"][name] for row in rows])
         for name in reference
@@ -135,7 +138,7 @@ def _production(
     )
     return {
         "alarm": alarm,
-        "version": version,
+        "version": answers.version,
         "answers": len(rows),
         "state": state,
         "p": judged.p,

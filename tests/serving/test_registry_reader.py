@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.core import model_package, registry
 from pipeline.core.errors import ModelError, ParameterError, TrackingError
@@ -158,6 +159,23 @@ def test_reading_neither_makes_nor_changes_a_database(tmp_path: Path, database: 
     before = file.read_bytes()
     open_registry(database.uri, FOLLOW).aliases("digits", [CHAMPION])
     assert file.read_bytes() == before
+
+
+def test_a_database_that_is_started_anew_is_read_again(
+    postgresql: Server, postgresql_database: MlflowRegistry
+) -> None:
+    reader = open_registry(postgresql_database.uri, BRIEF)
+    assert reader.aliases("digits", [CHAMPION])
+    postgresql.stop()
+    try:
+        with pytest.raises(TrackingError, match="cannot be read"):
+            reader.aliases("digits", [CHAMPION])
+    finally:
+        postgresql.start()
+    assert reader.aliases("digits", [CHAMPION])
+    with pytest.raises(SQLAlchemyError, match="read-only"), reader._engine.begin() as connection:  # type: ignore[attr-defined]
+        connection.exec_driver_sql("DELETE FROM registered_model_aliases")
+    reader.close()
 
 
 def test_a_server_that_is_gone_is_told(tmp_path: Path) -> None:

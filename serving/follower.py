@@ -84,7 +84,12 @@ class Follower:
         no longer than a registry is waited for that does not answer: then the service starts with the model
         that it has, and the look goes on."""
         self._thread.start()
-        self._first_look.wait(self._settings.timeout_seconds * len(self._aliases))
+        seconds = self._settings.timeout_seconds * len(self._aliases)
+        if not self._first_look.wait(seconds):
+            logger.warning(
+                "The registry could not be followed within %g s; version %s answers until it can be.",
+                seconds, self._state.model.version,
+            )  # fmt: skip
 
     def close(self) -> None:
         self._stopping.set()

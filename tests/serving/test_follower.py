@@ -470,7 +470,9 @@ def test_the_thread_follows_and_ends(service: Service, tmp_path: Path, empty_mlf
     assert "follower" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_a_registry_that_hangs_does_not_keep_a_service_from_starting(service: Service) -> None:
+def test_a_registry_that_hangs_does_not_keep_a_service_from_starting(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
     release = threading.Event()
 
     class Hanging:
@@ -490,6 +492,7 @@ def test_a_registry_that_hangs_does_not_keep_a_service_from_starting(service: Se
     follower.start()
     assert time.monotonic() - start < 5
     assert follower.describe()["registry"] == {"followed": True, "reachable": None}
+    assert "could not be followed within 0.4 s; version 0 answers" in caplog.text
     release.set()
     follower.close()
 

@@ -163,9 +163,7 @@ class Trial(Generic[M, Q, A]):
             self._shown.put(work)
             return
         trial_metrics().dropped.labels(asked.role).inc()
-        if (
-            asked.role != "shadow"
-        ):  # both groups, or neither: who is held against whom asked at the same hours
+        if asked.role != "shadow":  # the canary's clients and their control group alike, at all hours
             self._write(work)
 
     def describe(self) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 A profile of the validation items is the reference. Unseen items are replayed in windows, sound and
 degraded, to measure how often an alarm is raised without reason and how often with. Then the latest
-window that production saw is judged the same way, if the service has answered enough.
+window of what the champion answered since it became that is judged the same way, if there is enough of it;
+what a canary's challenger answered, or a champion before this one, is not among it.
 
 Reads   data/P/prepared/{val,test}/, the champion in the MLflow registry (models/P/ before there is
         one), the prediction log
@@ -13,7 +14,7 @@ Params  goals, monitor
 import tempfile
 from pathlib import Path
 
-from pipeline.core import registry
+from pipeline.core import production
 from pipeline.core.artifacts import write_json, writing_folder
 from pipeline.core.stage import Context, Evidence, main
 
@@ -26,10 +27,8 @@ def run(context: Context) -> Evidence:
         writing_folder(paths.reports / "monitoring") as folder,
         tempfile.TemporaryDirectory(prefix="fullcycle-monitor-") as scratch,
     ):
-        champion = registry.champion(paths)
-        # What answers in production is the champion; before there is one, the candidate is judged.
-        package = registry.download(paths, champion, Path(scratch) / "champion") if champion else paths.model
-        monitoring = context.hook().monitor(context.params, paths, package, folder)
+        answers = production.find(paths, Path(scratch) / "champion")
+        monitoring = context.hook().monitor(context.params, paths, answers, folder)
         write_json(folder / "result.json", monitoring.details)
     return Evidence(
         summary=monitoring.summary,

@@ -75,13 +75,21 @@ class Follower:
         self._refused: dict[str, tuple[Registered, Refused]] = {}
         self._trouble: str | None = None
         self._looked = False
+        self._first_look = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
 
     def start(self) -> None:
-        """Looks once before it returns: a worker that starts again does not answer with an old model."""
-        self.look()
+        """Waits for the first look to end: a worker that starts again does not answer with an old model. But
+        no longer than a registry is waited for that does not answer: then the service starts with the model
+        that it has, and the look goes on."""
         self._thread.start()
+        seconds = self._settings.timeout_seconds * len(self._aliases)
+        if not self._first_look.wait(seconds):
+            logger.warning(
+                "The registry could not be followed within %g s; version %s answers until it can be.",
+                seconds, self._state.model.version,
+            )  # fmt: skip
 
     def close(self) -> None:
         self._stopping.set()
@@ -100,7 +108,8 @@ class Follower:
         look again at once."""
         try:
             found = self._reader.aliases(self._state.model.name, self._aliases)
-            settled = [self._follow_alias(alias, found.get(alias)) for alias in self._aliases]
+            self._end_trial(found.get(CHALLENGER))
+            settled = [self._try_alias(alias, found.get(alias)) for alias in self._aliases]
         except (TrackingError, OSError) as error:
             self._fails(str(error))
             return True
@@ -108,13 +117,34 @@ class Follower:
             if not self._fails(repr(error)):
                 logger.exception("Following the registry failed.")
             return True
+        troubles = [trouble for _, trouble in settled if trouble]
+        if troubles:
+            self._fails("; ".join(troubles))
+            return True
         self._answers()
-        return all(settled)
+        return all(is_settled for is_settled, _ in settled)
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
-            if self.look():
+            is_settled = self.look()
+            self._first_look.set()
+            if is_settled:
                 self._stopping.wait(self._settings.seconds)
+
+    def _end_trial(self, wanted: Registered | None) -> None:
+        """Who is challenger no longer is asked no longer, also where nobody else can be loaded. wanted: the
+        challenger of now."""
+        now = self._state.challenger
+        if now is not None and (wanted is None or not _same(now, wanted)):
+            self._state.challenger = None
+
+    def _try_alias(self, alias: str, wanted: Registered | None) -> tuple[bool, str]:
+        """What _follow_alias returns, and the trouble of this moment that it met: the other alias does not
+        wait until that is over."""
+        try:
+            return self._follow_alias(alias, wanted), ""
+        except (TrackingError, OSError, MemoryError) as error:
+            return True, str(error) or repr(error)
 
     def _follow_alias(self, alias: str, wanted: Registered | None) -> bool:
         """False: the alias pointed elsewhere by the time that what it pointed to was loaded."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,7 +30,7 @@ from serving.image_model import ImageModel, cores
 from serving.micro_batching import MicroBatcher
 from serving.prediction_log import new_ids
 from serving.request_body import Part
-from serving.trial import Asked, Trial, client_key
+from serving.trial import CANARY_THREADS, Asked, Trial, client_key
 
 # A picture up to here takes less time than to have a thread look at it: it is read on the event loop.
 BYTES_AT_ONCE = 1 << 16  # of a body
@@ -60,6 +61,7 @@ class ImageApplication(Application):
         self.together = MicroBatcher(
             self._predict, most=TOGETHER, lanes=max(1, cores() - 1), bounds=settings.admission
         )
+        self.by_canary = ThreadPoolExecutor(CANARY_THREADS, "by-canary")
         super().__init__(state, settings)
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -93,8 +95,12 @@ class ImageApplication(Application):
         except TakesLong:
             image = await run(self.predicting, self._image, model, body, media_type, form)
         asked = self._asked(model, request)
-        if asked is not None and asked.role == "canary":  # it may wait for the challenger, others need not
-            return await run(self.predicting, self._predict_alone, model, image, asked)
+        if asked is not None and asked.role == "canary":
+            if (
+                asked.has_room()
+            ):  # in a thread of its own: it may wait for the challenger, and others need not
+                return await run(self.by_canary, self._predict_alone, model, image, asked)
+            asked = None
         return await self.together.ask(model, (image, asked))
 
     def _predict(self, model: ImageModel, questions: Sequence[Question]) -> list[Response]:

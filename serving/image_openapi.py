@@ -5,7 +5,7 @@ from typing import Any
 from serving.http_errors import COMMON, IMAGES
 from serving.image_input import Limits
 from serving.image_model import ImageModel
-from serving.openapi import SHARE, STRING, TRIAL, Document, a_list, an_object, following, ref
+from serving.openapi import SESSION, SHARE, STRING, TRIAL, Document, a_list, an_object, following, ref
 
 
 def document(model: ImageModel, limits: Limits) -> dict[str, Any]:
@@ -40,6 +40,7 @@ def document(model: ImageModel, limits: Limits) -> dict[str, Any]:
             "application/json": ref("Pixels"),
         },
         ref("Prediction"),
+        parameters=[SESSION],
     )
     batch = an_object({"items": a_list({"oneOf": [ref("Pixels"), ref("Picture")]}, 1, limits.batch)})
     made.post(
@@ -48,6 +49,7 @@ def document(model: ImageModel, limits: Limits) -> dict[str, Any]:
         f"{limits.batch} at most; answers come in the order of the items.",
         {"application/json": batch},
         an_object({"predictions": {"type": "array", "items": ref("Prediction")}}),
+        parameters=[SESSION],
     )
     made.post(
         "/feedback",

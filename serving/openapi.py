@@ -3,6 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from serving.trial import SESSION_HEADER
+
 GUARDED = (401, 403, 429)  # statuses of what is refused before a request is read
 STRING = {"type": "string"}
 SHARE = {"type": "number", "minimum": 0, "maximum": 1}
@@ -18,6 +20,15 @@ TRIAL = {
     },
     "required": ["mode", "share", "challenger", "state", "why"],
     "additionalProperties": False,
+}
+# Of requests that a challenger may answer.
+SESSION = {
+    "name": SESSION_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": STRING,
+    "description": "What the caller calls the client's session; not kept. While a challenger is tried, the "
+    "same session gets the same model.",
 }
 ALWAYS = (500, 503)  # a fault of ours, and more asked than can be taken: any operation may answer so
 WITH_BODY = (400, 408, 413, 415, *ALWAYS)
@@ -57,11 +68,14 @@ class Document:
         bodies: dict[str, Any],
         answer: dict[str, Any],
         errors: Sequence[int] = (),
+        parameters: Sequence[dict[str, Any]] = (),
     ) -> None:
-        """bodies: media type -> schema; errors: what may be answered besides WITH_BODY."""
+        """bodies: media type -> schema; errors: what may be answered besides WITH_BODY; parameters: as of
+        `get`, or SESSION."""
         content = {media_type: {"schema": schema} for media_type, schema in bodies.items()}
         operation = self._operation(summary, description, answer, {*errors, *WITH_BODY})
-        self.paths[path] = {"post": operation | {"requestBody": {"required": True, "content": content}}}
+        operation |= {"requestBody": {"required": True, "content": content}}
+        self.paths[path] = {"post": operation | _given(parameters)}
 
     def get(
         self,
@@ -74,7 +88,7 @@ class Document:
     ) -> None:
         """errors: what may be answered besides ALWAYS; parameters: as made by `query` and `in_path`."""
         operation = self._operation(summary, description, answer, {*errors, *ALWAYS})
-        self.paths[path] = {"get": operation | ({"parameters": list(parameters)} if parameters else {})}
+        self.paths[path] = {"get": operation | _given(parameters)}
 
     def as_json(self) -> dict[str, Any]:
         token = {"type": "http", "scheme": "bearer", "description": "Where the service asks for one."}
@@ -131,6 +145,10 @@ def query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]
 
 def in_path(name: str, description: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": STRING, "description": description}
+
+
+def _given(parameters: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"parameters": list(parameters)} if parameters else {}
 
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:

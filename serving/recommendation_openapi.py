@@ -5,7 +5,18 @@ from typing import Any
 from pipeline.tasks.recommendation.data.asking import KINDS, MODES, Ask
 from serving.application import Model
 from serving.http_errors import COMMON, RECOMMENDATION
-from serving.openapi import STRING, TRIAL, Document, a_list, an_object, following, in_path, query, ref
+from serving.openapi import (
+    SESSION,
+    STRING,
+    TRIAL,
+    Document,
+    a_list,
+    an_object,
+    following,
+    in_path,
+    query,
+    ref,
+)
 from serving.recommendation_input import (
     DEMOGRAPHICS_MAX,
     QUANTITY_MAX,
@@ -33,6 +44,7 @@ def document(model: Model, limits: Limits) -> dict[str, Any]:
         "what could not be used, `served_by` which model made the list.",
         {"application/json": ref("Ask")},
         ref("Recommendation"),
+        parameters=[SESSION],
     )
     made.post(
         "/feedback",

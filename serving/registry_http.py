@@ -34,15 +34,12 @@ class HttpRegistry:
     def aliases(self, name: str, wanted: Collection[str]) -> dict[str, Registered]:
         found: dict[str, Registered] = {}
         for alias in wanted:
-            answer = self._get(f"{API}/registered-models/alias", {"name": name, "alias": alias})
-            if answer is None:
-                continue
-            version = answer["model_version"]
-            number = str(version["version"])
-            place = self._get(f"{API}/model-versions/get-download-uri", {"name": name, "version": number})
-            tags = {tag["key"]: tag.get("value", "") for tag in version.get("tags", [])}
-            location = place["artifact_uri"] if place else version["source"]
-            found[alias] = Registered.of_tags(name, number, tags, location)
+            try:
+                version = self._version(name, alias)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise TrackingError(f"The MLflow server's answer makes no sense: {error!r}") from error
+            if version is not None:
+                found[alias] = version
         return found
 
     def copy(self, version: Registered, file: str, target: Path) -> None:
@@ -73,18 +70,30 @@ class HttpRegistry:
     def close(self) -> None:
         self._client.close()
 
+    def _version(self, name: str, alias: str) -> Registered | None:
+        answer = self._get(f"{API}/registered-models/alias", {"name": name, "alias": alias})
+        if answer is None:
+            return None
+        version = answer["model_version"]
+        number = str(version["version"])
+        place = self._get(f"{API}/model-versions/get-download-uri", {"name": name, "version": number})
+        tags = {tag["key"]: tag.get("value", "") for tag in version.get("tags", [])}
+        location = place["artifact_uri"] if place else version["source"]
+        return Registered.of_tags(name, number, tags, location)
+
     def _get(self, path: str, parameters: dict[str, str]) -> Any:
         """The answer, None where the registry knows of no such thing."""
         try:
             answer = self._client.get(f"{self._base}{path}", params=parameters)
             said = answer.json()
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, ValueError, RecursionError) as error:
             raise TrackingError(f"The MLflow server does not answer {path}: {error!r}") from error
-        if answer.status_code == 200:
-            return said
-        if isinstance(said, dict) and said.get("error_code") in NO_SUCH:
-            return None
-        raise TrackingError(f"The MLflow server answered {answer.status_code} to {path}.")
+        if isinstance(said, dict):
+            if answer.status_code == 200:
+                return said
+            if said.get("error_code") in NO_SUCH:
+                return None
+        raise TrackingError(f"The MLflow server answered {answer.status_code} to {path}: {str(said)[:100]!r}")
 
 
 def _auth() -> httpx.BasicAuth | None:

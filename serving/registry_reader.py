@@ -10,7 +10,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from pipeline.core.errors import ParameterError
 from pipeline.core.paths import Paths
@@ -21,7 +20,6 @@ CHALLENGER = "challenger"
 MLFLOW_VARIABLE = "MLFLOW_TRACKING_URI"
 SHA256_TAG = "sha256"  # tag of a version: SHA-256 of its network
 FILE_TAG = "sha256."  # tags of a version: SHA-256 of each file of its package
-SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -61,28 +59,38 @@ def choose(paths: Paths) -> str:
     What FULLCYCLE_REGISTRY says, else MLflow's own variable, else the repository's mlflow.db if there is one.
     """
     if REGISTRY_VARIABLE in os.environ:
-        return os.environ[REGISTRY_VARIABLE]
+        return paths.located(os.environ[REGISTRY_VARIABLE])
     local = paths.home / "mlflow.db"
-    uri = os.environ.get(MLFLOW_VARIABLE) or (f"{SQLITE}{local}" if local.is_file() else "")
-    relative = uri.removeprefix(SQLITE)
-    if uri.startswith(SQLITE) and not relative.startswith("/"):
-        return f"{SQLITE}{paths.home / relative}"  # a worker of a Bento works in the Bento's own folder
-    return uri
+    return paths.located(os.environ.get(MLFLOW_VARIABLE) or (f"sqlite:///{local}" if local.is_file() else ""))
 
 
 def open_registry(uri: str, settings: Follow) -> RegistryReader:
-    """ParameterError: an address of a kind that cannot be read."""
-    scheme = urlsplit(uri).scheme
-    if scheme in ("http", "https"):
+    """ParameterError: an address of a kind that cannot be read, or none at all."""
+    kind = uri.partition(":")[0].lower()
+    if kind in ("http", "https"):
         from serving.registry_http import HttpRegistry
 
-        return HttpRegistry(uri, settings.timeout_seconds)
-    if scheme.split("+")[0] in ("sqlite", "postgresql", "mysql", "mssql"):
+        try:
+            return HttpRegistry(uri, settings.timeout_seconds)
+        except ValueError as error:
+            raise _unreadable(kind) from error
+    if kind in ("sqlite", "postgresql", "postgresql+psycopg"):
+        from sqlalchemy.exc import ArgumentError
+
         from serving.registry_sql import SqlRegistry
 
-        return SqlRegistry(uri, settings.timeout_seconds)
-    raise ParameterError(
-        f"{REGISTRY_VARIABLE}, {MLFLOW_VARIABLE}: a registry of the kind {scheme or 'folder'} cannot be "
-        "followed. Give the address of an MLflow server (http, https) or of its database (sqlite, "
-        f'postgresql); {REGISTRY_VARIABLE}="" follows none.'
+        try:
+            return SqlRegistry(uri, settings.timeout_seconds)
+        except (ArgumentError, ValueError, ImportError) as error:  # no address; psycopg is not installed
+            raise _unreadable(kind) from error
+    raise _unreadable(kind)
+
+
+def _unreadable(kind: str) -> ParameterError:
+    """kind: of the address, whose rest may hold a password."""
+    return ParameterError(
+        f"{REGISTRY_VARIABLE}, {MLFLOW_VARIABLE}: this registry, of the kind {kind or 'folder'}, cannot be "
+        "followed. Give the address of an MLflow server (http://, https://), whatever database that one has, "
+        "or of MLflow's own database: sqlite:///FILE, or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, "
+        f'for which psycopg must be installed. {REGISTRY_VARIABLE}="" follows none.'
     )

@@ -1,9 +1,11 @@
 """The registry read from MLflow's own database, which is opened for reading alone."""
 
+import math
 import os
 import sqlite3
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy
@@ -25,7 +27,8 @@ WORKSPACE = "default"  # MLflow's, where nothing else is said
 
 class SqlRegistry:
     def __init__(self, uri: str, timeout: float) -> None:
-        """uri: SQLAlchemy's; timeout: seconds that a locked SQLite file is waited for."""
+        """uri: SQLAlchemy's, of SQLite or PostgreSQL; timeout: seconds that a locked file is waited for, or a
+        server that does not answer."""
         self._engine = _engine(uri, timeout)
         self._workspace = os.environ.get(WORKSPACE_VARIABLE) or WORKSPACE
 
@@ -65,8 +68,8 @@ class SqlRegistry:
 
 def _engine(uri: str, timeout: float) -> Engine:
     url = make_url(uri)
-    if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_size=1, pool_pre_ping=True)
+    if url.get_backend_name() == "postgresql":
+        return create_engine(url, pool_size=1, pool_pre_ping=True, connect_args=_libpq(timeout))
 
     def connect() -> sqlite3.Connection:
         # mode=ro neither makes the file nor writes to it.
@@ -74,6 +77,16 @@ def _engine(uri: str, timeout: float) -> Engine:
         return sqlite3.connect(file, uri=True, timeout=timeout, check_same_thread=False)
 
     return create_engine("sqlite://", creator=connect, poolclass=NullPool)
+
+
+def _libpq(timeout: float) -> dict[str, Any]:
+    """https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
+    milliseconds = math.ceil(1000 * timeout)
+    return {
+        "connect_timeout": max(2, math.ceil(timeout)),  # seconds; libpq waits no shorter
+        "tcp_user_timeout": milliseconds,
+        "options": f"-c statement_timeout={milliseconds} -c default_transaction_read_only=on",
+    }
 
 
 def _same(one: sqlalchemy.TableClause, other: sqlalchemy.TableClause) -> sqlalchemy.ColumnElement[bool]:

@@ -2,15 +2,17 @@
 
 No request fails, and none waits, because of a trial. A shadow is asked by a thread of its own after the
 client was answered; when too many wait, the next are left out and counted. A canary that raises, gives no
-numbers or takes too long has failed: the champion answers in its place. A challenger that leaves its bounds
-(trial_judge.py) gets no more requests from that moment on, also after a restart (trial_watch.py).
+numbers or takes too long is not waited for: the champion answers in its place. It has failed then, unless the
+champion takes as long. A challenger that leaves its bounds (trial_judge.py) gets no more requests from that
+moment on, also after a restart (trial_watch.py).
 
 Who gets the canary hangs on the hash of a salt, the challenger and the client's key: the same client gets
 the same model as long as the trial lasts, and each trial picks other clients. As many clients more are the
 control group. A request without a key is drawn by itself.
 
 Times are compared on the same question: the model that did not answer the client answers the question once
-more, in the trial's thread. How the service batches its requests has therefore no part in them.
+more, in the trial's thread. How the service batches its requests has therefore no part in them. A shadow is
+as often the first of the two as the second, which finds caches warm.
 """
 
 import hashlib
@@ -29,7 +31,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from starlette.requests import Request
 
 from pipeline.core.serve_parameters import Trial as Settings
-from pipeline.core.trial_log import Role
+from pipeline.core.trial_log import ERROR_LENGTH_MAX, Role
 from serving.application import Model
 from serving.trial_log import Tried, rows
 from serving.trial_metrics import trial_metrics
@@ -37,7 +39,7 @@ from serving.trial_watch import Running, State, Watch
 
 logger = logging.getLogger(__name__)
 
-SESSION_HEADER = "x-session-id"
+SESSION_HEADER = "X-Session-Id"
 CANARY_THREADS = 4  # questions that a canary answers at once; the champion takes what is beyond
 CLOSE_TIMEOUT = 2.0  # seconds that shutting down waits for the question that the thread is at
 
@@ -78,6 +80,10 @@ class Asked(Generic[M, Q, A]):
         """Who answers the client, what, and the part that the request has now. May wait for `timeout_ms`."""
         return self.trial.answer(self, question)
 
+    def has_room(self) -> bool:
+        """Whether the challenger could answer now; False, and counted, where it is busy."""
+        return self.trial.has_room()
+
     def shown(self, question: Q, ids: Sequence[str], at: datetime) -> None:
         """What the client was shown: ids of the predictions. Never waits."""
         self.trial.shown(self, question, ids, at)
@@ -106,6 +112,7 @@ class Trial(Generic[M, Q, A]):
         running = self._watch.running
         if (
             running is None
+            or self._watch.is_blind
             or running.stopped is not None
             or running.champion is not champion
             or running.challenger is not self._state.challenger
@@ -124,10 +131,26 @@ class Trial(Generic[M, Q, A]):
     def answer(self, asked: Asked[M, Q, A], question: Q) -> tuple[M, A, Asked[M, Q, A] | None]:
         """As Asked.answer."""
         running = asked.running
-        now = self._by_canary(asked, question) if asked.role == "canary" else asked
-        if now is not None and now.tried is not None and now.tried.answer is not None:
-            return running.challenger, now.tried.answer, now
-        return running.champion, self._task.compute(running.champion, question), now
+        if asked.role != "canary":
+            return running.champion, self._task.compute(running.champion, question), asked
+        tried = self._by_canary(running.challenger, question)
+        if tried is not None and tried.answer is not None:
+            self._judge(asked, tried)
+            return running.challenger, tried.answer, replace(asked, tried=tried)
+        start = time.perf_counter()
+        answer = self._task.compute(running.champion, question)
+        if tried is None:
+            return running.champion, answer, None
+        tried = self._late(tried, _milliseconds(start))
+        self._judge(asked, tried)
+        return running.champion, answer, replace(asked, tried=tried)
+
+    def has_room(self) -> bool:
+        """As Asked.has_room."""
+        if self._enters():
+            self._free.release()
+            return True
+        return False
 
     def shown(self, asked: Asked[M, Q, A], question: Q, ids: Sequence[str], at: datetime) -> None:
         """As Asked.shown."""
@@ -140,18 +163,20 @@ class Trial(Generic[M, Q, A]):
             self._shown.put(work)
             return
         trial_metrics().dropped.labels(asked.role).inc()
-        if asked.role == "canary":
+        if asked.role != "shadow":  # the canary's clients and their control group alike, at all hours
             self._write(work)
 
     def describe(self) -> dict[str, Any]:
         """For GET /model. challenger: version, None where none is tried; why: that, or why it was stopped."""
         running = self._watch.running
         told: dict[str, Any] = {"mode": self._settings.mode, "share": self._settings.share}
-        if running is None:
+        if running is not None and running.stopped is not None:
+            version, state, why = running.challenger.version, "stopped", running.stopped
+        elif running is not None and not self._watch.is_blind:
+            version, state, why = running.challenger.version, "running", ""
+        else:
             return told | {"challenger": None, "state": "waiting", "why": self._watch.why_not}
-        version, stopped = running.challenger.version, running.stopped
-        state = "running" if stopped is None else "stopped"
-        return told | {"challenger": version, "state": state, "why": stopped or ""}
+        return told | {"challenger": version, "state": state, "why": why}
 
     def close(self) -> None:
         """What still waits is left out; what was found is written."""
@@ -162,27 +187,31 @@ class Trial(Generic[M, Q, A]):
         self._thread.join(CLOSE_TIMEOUT)
         self._watch.close()
 
-    def _by_canary(self, asked: Asked[M, Q, A], question: Q) -> Asked[M, Q, A] | None:
-        """Answered by the challenger, or failed; None: it is busy, so that the request has no part."""
-        if not self._free.acquire(blocking=False):
+    def _enters(self) -> bool:
+        entered = self._free.acquire(blocking=False)
+        if not entered:
             trial_metrics().dropped.labels("canary").inc()
+        return entered
+
+    def _by_canary(self, challenger: M, question: Q) -> Tried[A] | None:
+        """Without an answer and an error where none came in time; None: it is busy, so that the request has
+        no part."""
+        if not self._enters():
             return None
         answered: Future[Tried[A]] = Future()
 
         def work() -> None:
             try:
-                answered.set_result(self._try(asked.running.challenger, question))
+                answered.set_result(self._try(challenger, question))
             finally:
                 self._free.release()
 
         self._questions.put(work)
         limit = self._settings.timeout_ms
         try:
-            tried = answered.result(limit / 1000)
+            return answered.result(limit / 1000)
         except TimeoutError:
-            tried = Tried(None, limit, _too_slow(limit))
-        self._judge(asked, tried)
-        return replace(asked, tried=tried)
+            return Tried(None, limit, None)
 
     def _unit(self, running: Running[M], key: str | None) -> str:
         if key is None:
@@ -197,11 +226,17 @@ class Trial(Generic[M, Q, A]):
             answer = self._task.compute(model, question)
             error = self._task.fault(model, question, answer)
         except Exception as raised:  # whatever a challenger does, the client gets an answer
-            error = f"{type(raised).__name__}: {raised}"
-        milliseconds = 1000 * (time.perf_counter() - start)
-        if error is None and milliseconds > self._settings.timeout_ms:
-            error = _too_slow(self._settings.timeout_ms)
-        return Tried(None if error else answer, milliseconds, error)
+            told = f"{type(raised).__name__}: {raised}"[:ERROR_LENGTH_MAX]
+            error = "".join(each if each.isprintable() else " " for each in told)  # any database takes it
+        return Tried(None if error else answer, _milliseconds(start), error)
+
+    def _late(self, tried: Tried[A], champion: float) -> Tried[A]:
+        """Failed, if it took too long for a question that the champion answers in time. champion:
+        milliseconds."""
+        limit = self._settings.timeout_ms
+        if tried.error is not None or not tried.milliseconds >= limit > champion:
+            return tried
+        return Tried(None, tried.milliseconds, f"no answer within {limit:g} ms")
 
     def _judge(self, asked: Asked[M, Q, A], tried: Tried[A]) -> None:
         outcome = "answered" if tried.error is None else "failed"
@@ -229,18 +264,27 @@ class Trial(Generic[M, Q, A]):
         if asked.role == "shadow":
             if running.stopped is not None:
                 return
-            tried = self._try(running.challenger, work.question)
+            tried, champion = self._try_both(running, work.question)
             self._judge(asked, tried)
             work = replace(work, asked=replace(asked, tried=tried))
-        if tried is None or tried.error is not None or running.stopped is not None:
+        elif tried is None or tried.answer is None or running.stopped is not None:
             self._write(work)
             return
-        champion = self._try(running.champion, work.question)
-        if champion.error is None:
-            is_timed = self._watch.judge_time(running, tried.milliseconds, champion.milliseconds)
-            self._write(work, champion, is_timed)
         else:
+            champion = self._try(running.champion, work.question)
+        if tried.answer is None or champion.answer is None or running.stopped is not None:
             self._write(work)
+            return
+        is_timed = self._watch.judge_time(running, tried.milliseconds, champion.milliseconds)
+        self._write(work, champion, is_timed)
+
+    def _try_both(self, running: Running[M], question: Q) -> tuple[Tried[A], Tried[A]]:
+        """Challenger and champion, whoever was asked first."""
+        if random.random() < 0.5:
+            tried, champion = self._try(running.challenger, question), self._try(running.champion, question)
+        else:
+            champion, tried = self._try(running.champion, question), self._try(running.challenger, question)
+        return (tried if champion.answer is None else self._late(tried, champion.milliseconds)), champion
 
     def _write(
         self, work: "_Shown[M, Q, A]", champion: Tried[A] | None = None, is_timed: bool = False
@@ -277,9 +321,9 @@ def begin(
 
 
 def client_key(request: Request) -> str | None:
-    """What the client calls its session, None where it does not."""
-    return request.headers.get(SESSION_HEADER)
+    """What the client calls its session, None where it does not, or calls it nothing."""
+    return request.headers.get(SESSION_HEADER) or None
 
 
-def _too_slow(limit: float) -> str:
-    return f"no answer within {limit:g} ms"
+def _milliseconds(start: float) -> float:
+    return 1000 * (time.perf_counter() - start)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pipeline.core import trial_log as tables
 from pipeline.core.serve_parameters import Trial
-from pipeline.core.trial_log import ERROR_LENGTH_MAX, Role, Standing
+from pipeline.core.trial_log import Role, Standing
 from serving.application import Model
 from serving.prediction_log import PredictionLog, new_id
 from serving.trial_judge import Judge
@@ -20,7 +20,7 @@ A = TypeVar("A")
 @dataclass(frozen=True)
 class Tried(Generic[A]):
     """What a model made of a question, and the time it took. answer: None where `error` says why there is
-    none."""
+    none, and where it was not waited for any longer."""
 
     answer: A | None
     milliseconds: float
@@ -72,7 +72,7 @@ def rows(
                 "champion_answer": champion_answers[part] if champion_answers else None,
                 "latency_ms": tried.milliseconds if tried and champion_ms is not None else None,
                 "champion_ms": champion_ms,
-                "error": tried.error[:ERROR_LENGTH_MAX] if tried and tried.error else None,
+                "error": tried.error if tried else None,
             }
         )
 

@@ -19,7 +19,7 @@ class TrialMetrics:
         )
         self.stopped = Gauge(
             "fullcycle_trial_stopped",
-            "1 where the challenger has left its bounds and gets no more requests.",
+            "1 where the challenger has left its bounds and gets no more requests, else 0.",
             ["version"],
             multiprocess_mode="livemax",
         )

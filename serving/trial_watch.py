@@ -1,7 +1,8 @@
 """Which challenger is tried beside which champion, and whether it is stopped.
 
 A thread follows the service's state: a new challenger begins where the log says that its trial stands, and
-not before the log could say so. A stop holds in this process at once; the thread has the log know, tries
+not before the log could say so. While the log cannot be read nothing is tried: it may say that another
+process has stopped the challenger. A stop holds in this process at once; the thread has the log know, tries
 again until it does, and takes over what other processes and people (`fullcycle trial P --resume`) say there.
 """
 
@@ -52,7 +53,8 @@ class Running(Generic[M]):
 
 
 class Watch(Generic[M]):
-    """running: None where nothing is tried, and then why_not says why."""
+    """running: None where nothing is tried; is_blind: the log cannot be read. why_not: why nothing is tried
+    then."""
 
     def __init__(
         self,
@@ -64,7 +66,7 @@ class Watch(Generic[M]):
     ) -> None:
         """differs: says why a champion and a challenger cannot be held against each other, "" if they can."""
         self.running: Running[M] | None = None
-        self.why_not = NO_CHALLENGER
+        self.is_blind, self.why_not = False, NO_CHALLENGER
         self._settings, self._state, self._differs = settings, state, differs
         self._log_url, self._project = log_url, project
         self._log: TrialLog | None = None
@@ -117,8 +119,9 @@ class Watch(Generic[M]):
             is_last = self._closing.is_set()  # a stop of the last moment is saved, too
             try:
                 self._look()
+                self.is_blind = False
             except HttpError:
-                self.why_not = NO_LOG
+                self.is_blind, self.why_not = True, NO_LOG
             except Exception:
                 logger.exception("The trial could not be looked after.")
             self._wake.wait(0 if is_last else CHECK_SECONDS)
@@ -132,12 +135,18 @@ class Watch(Generic[M]):
             running.is_saved = True
         champion, challenger = self._state.model, self._state.challenger
         if challenger is None or challenger.sha256 == champion.sha256:
-            self.running, self.why_not = None, NO_CHALLENGER
+            self._end()
+            self.why_not = NO_CHALLENGER
         elif running is None or running.champion is not champion or running.challenger is not challenger:
-            self.running = None
+            self._end()
             self.running = self._begin(champion, challenger)
         else:
             self._follow(running)
+
+    def _end(self) -> None:
+        if self.running is not None:  # nobody need be alarmed about it any longer
+            trial_metrics().stopped.labels(self.running.challenger.version).set(0)
+        self.running = None
 
     def _begin(self, champion: M, challenger: M) -> Running[M] | None:
         if why := self._differs(champion, challenger):

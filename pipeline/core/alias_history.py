@@ -65,13 +65,16 @@ class History:
         return found[-1].new if found else None
 
     def champions(self) -> list[Version]:
-        """The line of champions, the one of now last. A rollback takes the newest away; a model that comes
-        again counts where it came last."""
+        """The line of champions, the one of now last. A rollback takes the newest away, and so does who is
+        found to be champion again: somebody went back by other means, or the newest never got that far. A
+        model that comes again otherwise counts where it came last."""
         line: list[Version] = []
         for change in self.changes:
             if change.alias != CHAMPION:
                 continue
-            if change.action == ROLLED_BACK and change.old is not None:
+            before = line[-2].sha256 if len(line) > 1 else None
+            is_back = change.action == FOUND and change.new is not None and change.new.sha256 == before
+            if change.old is not None and (change.action == ROLLED_BACK or is_back):
                 line = [one for one in line if one.sha256 != change.old.sha256]
             if change.new is not None:
                 line = [one for one in line if one.sha256 != change.new.sha256] + [change.new]

@@ -80,7 +80,7 @@ def roll_back(client: "MlflowClient", paths: Paths, why: str) -> tuple[Version, 
         earlier = [one for one in line if one.sha256 != bad.sha256]
         there = [one for one in (_registered(client, paths.project, each) for each in earlier) if one]
         of_before_the_history = now[PREVIOUS]
-        if not there and of_before_the_history is not None:
+        if not there and of_before_the_history not in (None, bad):
             there = [of_before_the_history]
         if not there:
             raise ModelError(

@@ -56,14 +56,16 @@ def read(package: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
 
 def difference(package: Path, description: Mapping[str, Any], session: Session) -> float | None:
     """The largest difference between what the golden set says and what `session` answers, over
-    max(1, what was expected); infinite where an answer is not a number. None: the package has no golden set.
+    max(1, what was expected); infinite where either is not a number. None: the package has no golden set.
 
     package: verified; description: its model.json; session: its network
-    ModelError: the network does not run on it, or answers in another shape.
+    ModelError: the network does not run on it, or answers in another shape; or it holds no answers.
     """
     if FILE not in description["files"]:
         return None
     given, expected = read(package)
+    if not expected or not all(answers.size for answers in expected.values()):
+        raise ModelError(f"{package}: {FILE} holds no answer, so it proves nothing.")
     try:
         found = dict(zip(expected, session.run(list(expected), given), strict=True))
     except Exception as error:  # ONNX Runtime's own exceptions have no common base but Exception
@@ -76,6 +78,6 @@ def _apart(package: Path, name: str, found: np.ndarray, expected: np.ndarray) ->
         raise ModelError(
             f"{package}: for the golden set {name} has the shape {found.shape}, expected {expected.shape}."
         )
-    if not np.isfinite(found).all():
+    if not (np.isfinite(found).all() and np.isfinite(expected).all()):
         return float("inf")
-    return float((np.abs(found - expected) / np.maximum(1.0, np.abs(expected))).max(initial=0.0))
+    return float((np.abs(found - expected) / np.maximum(1.0, np.abs(expected))).max())

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+SQLITE = "sqlite:///"
 EXPERIMENT_COPIES = (".dvc", "tmp", "exps")
 
 
@@ -56,6 +57,13 @@ class Paths:
     def kubernetes(self) -> Path:
         """What runs the deployed Bento in a cluster (pipeline/core/kubernetes.py); in git."""
         return self.reports / "kubernetes.yaml"
+
+    def located(self, url: str) -> str:
+        """A database's URL; of an SQLite file with its whole path, since whoever opens it may work elsewhere:
+        a worker of a Bento does so in the Bento's own folder."""
+        file = url.removeprefix(SQLITE)
+        is_relative = file != url and file and not file.startswith(("/", ":memory:"))
+        return f"{SQLITE}{self.home / file}" if is_relative else url
 
     def evidence(self, stage: str) -> Path:
         """What a stage found: metrics, gates, time, memory. Written by pipeline.core.stage."""

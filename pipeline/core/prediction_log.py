@@ -149,10 +149,12 @@ def read_predictions(
     since: datetime | None = None,
     *,
     project: str | None = None,
+    version: str | None = None,
     last: int | None = None,
 ) -> list[dict[str, Any]]:
     """Predictions from `since` on (with a time zone), oldest first, with their feedback.
 
+    version: only the answers of this version of the model; a canary's challenger answers clients, too
     last: only so many of the newest, so that a long log need not be read whole
 
     Keys: id, at (UTC), project, model_version, label, confidence, probabilities {class: float},
@@ -165,7 +167,7 @@ def read_predictions(
         .order_by(predictions.c.at.desc(), predictions.c.id.desc())
         .limit(last)
     )
-    return list(read_rows(log_url, _within(query, predictions, since, project)))[::-1]
+    return list(read_rows(log_url, _of_version(query, predictions, since, project, version)))[::-1]
 
 
 def read_recommendations(
@@ -173,6 +175,7 @@ def read_recommendations(
     since: datetime | None = None,
     *,
     project: str | None = None,
+    version: str | None = None,
     last: int | None = None,
 ) -> list[dict[str, Any]]:
     """Recommendations, chosen and ordered as read_predictions does it, with the events that are feedback.
@@ -183,7 +186,7 @@ def read_recommendations(
     query = (
         select(recommendations).order_by(recommendations.c.at.desc(), recommendations.c.id.desc()).limit(last)
     )
-    found = list(read_rows(log_url, _within(query, recommendations, since, project)))[::-1]
+    found = list(read_rows(log_url, _of_version(query, recommendations, since, project, version)))[::-1]
     if not found:
         return []
     said: dict[str, list[tuple[str, str]]] = {row["id"]: [] for row in found}
@@ -204,6 +207,13 @@ def read_events(
     """
     query = select(events).order_by(events.c.at, events.c.id)
     return read_rows(log_url, _within(query, events, since, project))
+
+
+def _of_version(
+    query: Select[Any], table: Table, since: datetime | None, project: str | None, version: str | None
+) -> Select[Any]:
+    query = _within(query, table, since, project)
+    return query if version is None else query.where(table.c.model_version == version)
 
 
 def _within(query: Select[Any], table: Table, since: datetime | None, project: str | None) -> Select[Any]:

@@ -10,4 +10,5 @@ URL_VARIABLE = "FULLCYCLE_PREDICTION_LOG"
 
 def url(paths: Paths) -> str:
     """SQLAlchemy URL."""
-    return os.environ.get(URL_VARIABLE) or f"sqlite:///{paths.prediction_log}"
+    given = os.environ.get(URL_VARIABLE)
+    return paths.located(given) if given else f"sqlite:///{paths.prediction_log}"

@@ -106,6 +106,8 @@ def _promote(client: "MlflowClient", paths: Paths, tried: Tried, why: str) -> li
 
 def _known_of(client: "MlflowClient", paths: Paths, challenger: Version) -> Iterator[str]:
     """What speaks against a version beside its trial."""
+    if registry.by_alias(client, paths.project, CHALLENGER) != challenger:
+        yield "it is no challenger any more: somebody has moved the alias while the evidence was read"
     back = champions.look(client, paths).rolled_back(challenger.sha256)
     if back is not None:
         yield f"{back.who} rolled this model back on {back.at[:10]}: {back.why}"

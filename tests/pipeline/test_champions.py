@@ -170,6 +170,36 @@ def test_what_others_moved_and_what_a_crash_left_is_found(
     assert champions.look(client(two), two) == champions.look(client(two), two)
 
 
+def test_a_rollback_never_goes_to_a_model_whose_promotion_was_interrupted(
+    two: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates.parameters(two, approval="required")
+    model(two, seed=0, scale=3)
+    run(two)
+    third, champion = registry.by_number(client(two), "digits", "3"), registry.champion(two)
+    assert third is not None and champion is not None and champion.version == "2"
+    with monkeypatch.context() as broken:
+        broken.setattr(registry, "set_alias", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            champions.promote(client(two), two, third, champion, "on the evidence of its trial")
+    assert aliases(two)["champion"] == "2"
+    assert [one.version for one in champions.look(client(two), two).champions()] == ["1", "2"]
+    assert champions.roll_back(client(two), two, "reads 7 as 1")[1].version == "1"
+    assert aliases(two)["champion"] == "1"
+
+
+def test_who_moved_the_champion_back_by_hand_does_not_roll_back_to_what_he_left(two: Paths) -> None:
+    model(two, seed=0, scale=3)
+    run(two)
+    client(two).set_registered_model_alias("digits", CHAMPION, "2")
+    assert champions.roll_back(client(two), two, "2 is no better")[1].version == "1"
+    model(two, seed=0, scale=4)
+    run(two)
+    client(two).set_registered_model_alias("digits", CHAMPION, "1")
+    with pytest.raises(ModelError, match="version 1 is the first champion of digits"):
+        champions.roll_back(client(two), two, "1 is no better")
+
+
 def test_two_people_at_once_are_told(two: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     record = alias_history.record
 

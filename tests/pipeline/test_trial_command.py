@@ -21,6 +21,7 @@ from pipeline.core import (
     prediction_log_url,
     quiet,
     registry,
+    trial_evidence,
     trial_log,
 )
 from pipeline.core.paths import Paths
@@ -165,6 +166,22 @@ def test_it_refuses_without_evidence(
     assert said.returncode == 4 and told in said.stderr
     assert "It would not be promoted" in trial().stdout
     assert aliases(two) == {"champion": "1", "challenger": "2"}
+
+
+def test_who_is_withdrawn_while_the_evidence_is_read_is_not_promoted(
+    two: Paths, trial: Callable[..., Said], engine: sqlalchemy.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log(engine, two)
+    judge = trial_evidence.judge
+
+    def meanwhile(*arguments: Any) -> Any:
+        champions.withdraw(client(two), two, challenger(two), "reads 7 as 1")
+        return judge(*arguments)
+
+    monkeypatch.setattr(trial_evidence, "judge", meanwhile)
+    said = trial("--promote")
+    assert said.returncode == 4 and "no challenger any more" in said.stderr
+    assert aliases(two) == {"champion": "1"}
 
 
 def test_nothing_logged_is_told(two: Paths, trial: Callable[..., Said]) -> None:

@@ -66,6 +66,14 @@ class Server:
         engine.dispose()
         return self.url
 
+    def database(self, name: str) -> str:
+        """The URL of a new database."""
+        engine = tables.engine(self.url)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        engine.dispose()
+        return self.url.removesuffix("postgres") + name
+
     def start(self) -> None:
         # What the server wrote outlives a kill without fsync; only the machine's end would need it.
         options = ["-h", HOST, "-p", str(self.port), "-k", "", "-c", "fsync=off"]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +20,7 @@ from onnx import numpy_helper
 
 from pipeline.core import golden_set, model_package
 from pipeline.core.artifacts import read_json
-from pipeline.core.errors import ModelError
+from pipeline.core.errors import ModelError, TrackingError
 from serving import image_model
 from serving.follower import Follower
 from serving.follower_metrics import follower_metrics
@@ -173,6 +173,49 @@ def test_the_challenger_comes_and_goes_beside_the_champion(service: Service) -> 
     assert (service.version, service.state.challenger) == (challenger, None)
 
 
+@pytest.mark.parametrize("spoil", ["damaged", "unreachable"])
+def test_who_is_challenger_no_longer_is_asked_no_longer_whoever_comes(
+    service: Service, spoil: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.registry.point(CHALLENGER, service.registry.add(service.package(seed=1)))
+    service.follower.look()
+    assert service.state.challenger is not None
+    other = service.registry.add(service.package(seed=2))
+    service.registry.point(CHALLENGER, other)
+    if spoil == "damaged":
+        (service.registry.stored(other) / model_package.WEIGHTS).write_bytes(b"others")
+    else:
+        monkeypatch.setattr("serving.local_files.shutil.copyfile", no_room)
+    service.follower.look()
+    assert service.state.challenger is None
+
+
+def test_a_champion_that_cannot_be_brought_now_holds_up_no_challenger(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A canary that a person withdraws answers nobody, whatever else is wrong."""
+    challenger = service.registry.add(service.package(seed=1))
+    service.registry.point(CHALLENGER, challenger)
+    service.follower.look()
+    champion = service.champion(seed=2)
+    copy = service.reader.copy
+
+    def fails(version: Registered, file: str, target: Path) -> None:
+        if version.version == champion:
+            raise TrackingError("the server that has the files is away")
+        copy(version, file, target)
+
+    monkeypatch.setattr(service.reader, "copy", fails)
+    service.registry.client.delete_registered_model_alias("digits", CHALLENGER)
+    service.follower.look()
+    assert (service.version, service.state.challenger) == ("0", None)
+    third = service.registry.add(service.package(seed=3))
+    service.registry.point(CHALLENGER, third)
+    assert service.follower.look(), "not at once again"
+    assert service.state.challenger is not None and service.state.challenger.version == third
+    assert service.follower.describe()["registry"]["reachable"] is False
+
+
 def wrong_tag(service: Service) -> None:
     service.registry.point(CHAMPION, service.registry.add(service.package(seed=1), tags={"sha256": "0" * 64}))
 
@@ -249,6 +292,32 @@ def no_network_at_all(service: Service) -> None:
     service.registry.point(CHAMPION, service.registry.add(package))
 
 
+def other_golden_set(service: Service, change: Callable[[np.ndarray], np.ndarray], *, answers: bool) -> None:
+    """change: takes what the network is given and answers to something else."""
+    package = service.package(seed=1)
+    given, expected = golden_set.read(package)
+    arrays = {"input.image": given["image"]}
+    arrays |= {"output.probabilities": expected["probabilities"]} if answers else {}
+    changed = {name: change(array) for name, array in arrays.items()}
+    np.savez(package / golden_set.FILE, **changed)  # type: ignore[arg-type]  # the names are not its parameters
+    describe_again(package, [golden_set.FILE])
+    service.registry.point(CHAMPION, service.registry.add(package))
+
+
+def golden_set_not_a_number(service: Service) -> None:
+    other_golden_set(
+        service, lambda array: array * np.nan if array.dtype == np.float32 else array, answers=True
+    )
+
+
+def golden_set_empty(service: Service) -> None:
+    other_golden_set(service, lambda array: array[:0], answers=True)
+
+
+def golden_set_without_answers(service: Service) -> None:
+    other_golden_set(service, lambda array: array, answers=False)
+
+
 def golden_set_unreadable(service: Service) -> None:
     package = service.package(seed=1)
     (package / golden_set.FILE).write_bytes(b"not a zip file")
@@ -273,6 +342,9 @@ def golden_set_unreadable(service: Service) -> None:
         (golden_set_off, "on its golden set it answers otherwise"),
         (no_network_at_all, "not an ONNX file"),
         (golden_set_unreadable, "cannot be loaded"),
+        (golden_set_not_a_number, "on its golden set it answers otherwise"),
+        (golden_set_empty, "holds no answer"),
+        (golden_set_without_answers, "holds no answer"),
     ],
 )
 def test_a_bad_model_is_refused_and_the_old_one_goes_on(
@@ -396,6 +468,33 @@ def test_the_thread_follows_and_ends(service: Service, tmp_path: Path, empty_mlf
     follower.close()
     assert service.version == version
     assert "follower" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_registry_that_hangs_does_not_keep_a_service_from_starting(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = threading.Event()
+
+    class Hanging:
+        def aliases(self, name: str, wanted: Collection[str]) -> dict[str, Registered]:
+            release.wait(30)
+            raise TrackingError("at last")
+
+        def copy(self, version: Registered, file: str, target: Path) -> None:
+            raise AssertionError
+
+        def close(self) -> None:
+            pass
+
+    brief = FOLLOW.model_copy(update={"timeout_seconds": 0.2})
+    follower = Follower(service.state, Hanging(), service.store, brief, (CHAMPION, CHALLENGER))
+    start = time.monotonic()
+    follower.start()
+    assert time.monotonic() - start < 5
+    assert follower.describe()["registry"] == {"followed": True, "reachable": None}
+    assert "could not be followed within 0.4 s; version 0 answers" in caplog.text
+    release.set()
+    follower.close()
 
 
 def test_only_the_newest_packages_and_those_in_use_are_kept(tmp_path: Path, empty_mlflow: Path) -> None:

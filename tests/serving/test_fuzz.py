@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+from starlette.types import Receive, Scope, Send
 
 from pipeline.core import bento, model_package
 from pipeline.core.registry import Version
@@ -21,9 +22,10 @@ from serving.image_application import ImageApplication, ImageState
 from serving.image_log import ImageLog
 from serving.image_model import load
 from serving.recommendation_application import RecommendationApplication, RecommendationState
+from serving.trial import SESSION_HEADER
 from tests import synthetic_shop
 from tests.recommendation import shop_package, shop_project
-from tests.serving import documented, hostile
+from tests.serving import documented, hostile, trials
 from tests.serving.bento_process import Service, started
 from tests.serving.conftest import ROOT, SERVICE
 from tests.serving.synthetic import SETTINGS, SHOP_SETTINGS, write_package
@@ -33,11 +35,14 @@ REQUESTS = 10_000  # a fifth to a third of them documented, the others hostile
 
 
 @pytest.fixture
-def small_images(tmp_path: Path, log: ImageLog) -> Application:
-    """4x4 colour, so that a documented request is short."""
+def small_images(tmp_path: Path, log: ImageLog) -> Iterator[Application]:
+    """4x4 colour, so that a documented request is short; with a canary."""
     state = ImageState()
     state.model, state.log = load(write_package(tmp_path / "small", image=(3, 4, 4)), "3"), log
-    return ImageApplication(state, SETTINGS)
+    state.challenger = trials.alike(state.model)
+    trial = trials.begin(state, mode="canary", share=0.5)
+    yield ImageApplication(state, SETTINGS)
+    trial.close()
 
 
 @pytest.fixture
@@ -45,15 +50,30 @@ def small_shop(shop_state: RecommendationState) -> Application:
     return RecommendationApplication(shop_state, SHOP_SETTINGS)
 
 
+class Sessions:
+    """Passes on to an application, and counts the sessions that its requests name, by path."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self.named: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if SESSION_HEADER.lower().encode() in dict(scope.get("headers", ())):
+            self.named[scope["path"]] += 1
+        await self.application(scope, receive, send)
+
+
 @pytest.mark.parametrize(
     ("service", "path"), [("small_images", "/predict_batch"), ("small_shop", "/recommend")]
 )
 def test_answers_are_as_documented(service: str, path: str, request: pytest.FixtureRequest) -> None:
-    schema = schemathesis.openapi.from_asgi("/docs.json", request.getfixturevalue(service))
+    sessions = Sessions(request.getfixturevalue(service))
+    schema = schemathesis.openapi.from_asgi("/docs.json", sessions)
     answers = documented.ask(schema, examples=15)
     assert sum(answers.values()) > 80
     assert answers[path, 200] and answers[path, 400]
     assert answers["/feedback", 404]
+    assert sessions.named[path], "what keeps a client with one model is documented, so it is sent"
 
 
 def test_a_service_bears_what_no_honest_client_sends(running: dict[str, Any]) -> None:

@@ -280,3 +280,16 @@ def test_an_answer_that_is_no_number_is_given_to_nobody(
     assert client.post("/predict", json={"pixels": GOOD}).status_code == 200
     state.log.close()
     assert len(read_predictions(log_url)) == 1
+
+
+def test_the_session_is_documented_where_a_challenger_may_answer(client: AsgiClient) -> None:
+    paths = client.get("/docs.json").json()["paths"]
+    with_session = {
+        path
+        for path, operations in paths.items()
+        for operation in operations.values()
+        if any(
+            one["in"] == "header" and one["name"] == "X-Session-Id" for one in operation.get("parameters", ())
+        )
+    }
+    assert with_session == {"/predict", "/predict_batch"}

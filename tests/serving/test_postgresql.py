@@ -1,4 +1,4 @@
-"""The log in a real PostgreSQL: the tests of the prediction log, and those of events, once more."""
+"""The log in a real PostgreSQL: the tests of the prediction log, of events and of trials, once more."""
 
 import pytest
 
@@ -21,6 +21,14 @@ from tests.serving.test_recommendation_events import (  # noqa: F401
     test_feedback_of_nobody_is_stored_and_changes_no_customer,
     test_the_most_events_are_stored_in_order,
     test_the_same_feedback_again_counts_once,
+)
+from tests.serving.test_trial import (  # noqa: F401
+    test_a_batch_is_one_request_of_the_trial_with_a_row_each,
+    test_a_restart_forgets_no_failure,
+    test_a_stop_holds_after_a_restart_until_a_person_lifts_it,
+    test_each_answer_names_the_version_that_made_it,
+    test_whatever_an_error_says_its_stop_is_kept,
+    tried,
 )
 
 

@@ -266,6 +266,8 @@ def test_where_the_log_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert prediction_log_url.url(Paths(tmp_path, "digits")) == f"sqlite:///{tmp_path}/predictions/digits.db"
     monkeypatch.setenv(prediction_log_url.URL_VARIABLE, "postgresql://db/log")
     assert prediction_log_url.url(Paths(tmp_path, "digits")) == "postgresql://db/log"
+    monkeypatch.setenv(prediction_log_url.URL_VARIABLE, "sqlite:///logs/digits.db")
+    assert prediction_log_url.url(Paths(tmp_path, "digits")) == f"sqlite:///{tmp_path}/logs/digits.db"
 
 
 def test_ids_grow_with_time_and_do_not_repeat() -> None:

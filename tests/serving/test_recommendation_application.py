@@ -260,3 +260,16 @@ def test_the_documentation_names_every_counter() -> None:
     text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
     for counter in vars(recommendation_metrics()).values():
         assert counter._name in text, counter._name
+
+
+def test_the_session_is_documented_where_a_challenger_may_answer(shop: AsgiClient) -> None:
+    paths = shop.get("/docs.json").json()["paths"]
+    with_session = {
+        path
+        for path, operations in paths.items()
+        for operation in operations.values()
+        if any(
+            one["in"] == "header" and one["name"] == "X-Session-Id" for one in operation.get("parameters", ())
+        )
+    }
+    assert with_session == {"/recommend"}

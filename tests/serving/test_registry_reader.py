@@ -4,14 +4,17 @@ import hashlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.core import model_package, registry
 from pipeline.core.errors import ModelError, ParameterError, TrackingError
@@ -22,9 +25,11 @@ from serving import registry_reader
 from serving.registry_http import HttpRegistry
 from serving.registry_reader import CHALLENGER, CHAMPION, RegistryReader, open_registry
 from tests.serving.mlflow_registry import MlflowRegistry
+from tests.serving.postgresql import Server
 from tests.serving.synthetic import SETTINGS
 
 FOLLOW = SETTINGS.follow
+BRIEF = FOLLOW.model_copy(update={"timeout_seconds": 1.0})
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +60,15 @@ def server(
         process.wait()
 
 
-@pytest.fixture(params=["database", "server"])
+@pytest.fixture(scope="module")
+def postgresql_database(
+    postgresql: Server, tmp_path_factory: pytest.TempPathFactory, package: Path
+) -> MlflowRegistry:
+    uri = postgresql.database("mlflow")  # MLflow makes its tables in it
+    return filled(MlflowRegistry(uri, "digits", tmp_path_factory.mktemp("postgresql")), package)
+
+
+@pytest.fixture(params=["database", "server", "postgresql_database"])
 def known(request: pytest.FixtureRequest) -> MlflowRegistry:
     found: MlflowRegistry = request.getfixturevalue(request.param)
     return found
@@ -112,6 +125,15 @@ def test_it_sees_an_alias_move_and_go(known: MlflowRegistry, reader: RegistryRea
     assert reader.aliases("digits", [CHALLENGER]) == {}
 
 
+def test_a_version_that_is_deleted_is_challenger_no_longer(
+    known: MlflowRegistry, reader: RegistryReader, package: Path
+) -> None:
+    version = known.add(package)
+    known.point(CHALLENGER, version)
+    known.client.delete_model_version("digits", version)
+    assert reader.aliases("digits", [CHAMPION, CHALLENGER]).keys() == {CHAMPION}
+
+
 def test_a_model_that_nobody_registered_has_no_aliases(reader: RegistryReader) -> None:
     assert reader.aliases("nobody's", [CHAMPION]) == {}
 
@@ -139,10 +161,46 @@ def test_reading_neither_makes_nor_changes_a_database(tmp_path: Path, database: 
     assert file.read_bytes() == before
 
 
+def test_a_database_that_is_started_anew_is_read_again(
+    postgresql: Server, postgresql_database: MlflowRegistry
+) -> None:
+    reader = open_registry(postgresql_database.uri, BRIEF)
+    assert reader.aliases("digits", [CHAMPION])
+    postgresql.stop()
+    try:
+        with pytest.raises(TrackingError, match="cannot be read"):
+            reader.aliases("digits", [CHAMPION])
+    finally:
+        postgresql.start()
+    assert reader.aliases("digits", [CHAMPION])
+    with pytest.raises(SQLAlchemyError, match="read-only"), reader._engine.begin() as connection:  # type: ignore[attr-defined]
+        connection.exec_driver_sql("DELETE FROM registered_model_aliases")
+    reader.close()
+
+
 def test_a_server_that_is_gone_is_told(tmp_path: Path) -> None:
     reader = open_registry(f"http://127.0.0.1:{free_port()}", FOLLOW)
     with pytest.raises(TrackingError, match="does not answer"):
         reader.aliases("digits", [CHAMPION])
+
+
+@pytest.mark.parametrize("kind", ["http", "postgresql+psycopg"])
+def test_a_registry_that_hangs_is_told(kind: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never says a word
+        reader = open_registry(f"{kind}://me@127.0.0.1:{silent.getsockname()[1]}/mlflow", BRIEF)
+        start = time.monotonic()
+        with pytest.raises(TrackingError):
+            reader.aliases("digits", [CHAMPION])
+        assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("said", [b"null", b"[]", b"7", b"{}", b'{"model_version": null}', b"[" * 100_000])
+def test_a_server_that_says_what_makes_no_sense_has_not_said_that_there_is_none(said: bytes) -> None:
+    reader = HttpRegistry("http://registry", 1.0)
+    reader._client._transport = httpx.MockTransport(lambda _: httpx.Response(200, content=said))
+    reader._client._mounts = {}
+    with pytest.raises(TrackingError, match="MLflow server"):
+        reader.aliases("digits", [CHALLENGER])
 
 
 @pytest.mark.parametrize(
@@ -171,6 +229,26 @@ def test_who_asks_is_said_as_mlflow_says_it(
     assert seen[0].headers.get("authorization") == sent
 
 
+@pytest.mark.parametrize("head", ["Content-Length: 1000\r\n", "Transfer-Encoding: chunked\r\n"])
+def test_half_a_file_is_told_and_is_not_the_version_s_fault(head: str, tmp_path: Path) -> None:
+    """TrackingError: it is tried again; a ModelError would be held against the version."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def break_off() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(f"HTTP/1.1 200 OK\r\n{head}\r\n5\r\nhalf \r\n".encode())
+
+        answering = threading.Thread(target=break_off)
+        answering.start()
+        reader = open_registry(f"http://127.0.0.1:{server.getsockname()[1]}", BRIEF)
+        version = registry_reader.Registered("digits", "1", "", (), "mlflow-artifacts:/1/model")
+        with pytest.raises(TrackingError, match=r"broke off while sending model\.json"):
+            reader.copy(version, "model.json", tmp_path / "model.json")
+        answering.join()
+
+
 def test_files_at_another_server_are_not_fetched(tmp_path: Path) -> None:
     reader = HttpRegistry("http://registry", 1.0)
     away = registry_reader.Registered("digits", "1", "", (), "mlflow-artifacts://elsewhere/1/model")
@@ -185,9 +263,23 @@ def test_a_bucket_is_not_opened(tmp_path: Path, database: MlflowRegistry) -> Non
         reader.copy(away, "model.json", tmp_path / "model.json")
 
 
-def test_a_registry_of_another_kind_is_refused() -> None:
-    with pytest.raises(ParameterError, match="kind databricks cannot be followed"):
-        open_registry("databricks://profile", FOLLOW)
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "databricks://profile",
+        "mysql+pymysql://host/mlflow",
+        "mssql+pyodbc://host/mlflow",
+        "postgresql+pg8000://host/mlflow",
+        "postgresql+nosuch://host/mlflow",
+        "postgresql://host:port/mlflow",
+        "http://[::no",
+        "sqlite+no:such",
+    ],
+)
+def test_a_registry_of_another_kind_is_refused_with_what_would_do(uri: str) -> None:
+    """A service that cannot follow its registry starts all the same: what is raised must be this."""
+    with pytest.raises(ParameterError, match=r"cannot be followed.*sqlite:///.*postgresql\+psycopg://"):
+        open_registry(uri, FOLLOW)
 
 
 def test_which_registry_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,6 +293,8 @@ def test_which_registry_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert registry_reader.choose(paths) == f"sqlite:///{tmp_path}/other/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://registry")
     assert registry_reader.choose(paths) == "https://registry"
+    monkeypatch.setenv(REGISTRY_VARIABLE, "sqlite:///team/mlflow.db")
+    assert registry_reader.choose(paths) == f"sqlite:///{tmp_path}/team/mlflow.db"
     monkeypatch.setenv(REGISTRY_VARIABLE, "")
     assert registry_reader.choose(paths) == "", "switched off"
     assert os.environ["MLFLOW_TRACKING_URI"] == "https://registry"

@@ -4,6 +4,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,12 +16,16 @@ from pydantic import ValidationError
 
 from pipeline.core import prediction_log, trial_log
 from pipeline.core.statistics import wilson_interval
+from serving.application import PREDICTION_THREADS
 from serving.image_application import ImageApplication, ImageState
 from serving.image_model import ImageModel
 from serving.recommendation_application import RecommendationApplication, RecommendationState
 from serving.recommendation_trial import RecommendationTask
+from serving.trial import CANARY_THREADS
 from serving.trial import begin as begin_trial
 from serving.trial_judge import Judge
+from serving.trial_log import Tried
+from serving.trial_metrics import trial_metrics
 from tests.serving import trials
 from tests.serving.answers import recommended
 from tests.serving.asgi_client import AsgiClient
@@ -185,6 +191,50 @@ def test_a_canary_that_hangs_holds_a_client_no_longer_than_allowed(tried: ImageS
     forever.set()
 
 
+def test_a_client_of_a_canary_waits_behind_nobody_for_whom_others_need_not_wait(tried: ImageState) -> None:
+    """All threads that large requests take are busy: one picture is answered past them, whoever asks."""
+    tried.challenger = trials.alike(tried.model)
+    trials.begin(tried, mode="canary", share=0.5)
+    application = ImageApplication(tried, SETTINGS)
+    release = threading.Event()
+    for _ in range(PREDICTION_THREADS):
+        ThreadPoolExecutor.submit(application.predicting, release.wait, 2)
+    client = AsgiClient(application)
+    start, versions = time.monotonic(), set()
+    for i in range(20):
+        response = client.post("/predict", json=PIXELS, headers={"x-session-id": f"client-{i}"})
+        assert response.status_code == 200, response.text
+        versions.add(response.json()["model"]["version"])
+    assert time.monotonic() - start < 1.5
+    assert versions == {"3", "4"}
+    release.set()
+
+
+def test_beside_a_canary_that_is_busy_the_champion_answers(tried: ImageState) -> None:
+    release = threading.Event()
+
+    def slow(images: np.ndarray) -> np.ndarray:
+        release.wait(10)
+        return tried.model.probabilities(images)
+
+    tried.challenger = trials.odd(tried.model, slow)
+    trial = trials.begin(tried, mode="canary", share=0.5, timeout_ms=5000)
+    asked = next(
+        found for i in range(99) if (found := trial.asked(tried.model, str(i))) and found.role == "canary"
+    )
+    threads = [threading.Thread(target=asked.answer, args=(IMAGE,)) for _ in range(CANARY_THREADS)]
+    for thread in threads:
+        thread.start()
+    trials.wait_until(lambda: not asked.has_room())
+    start = time.monotonic()
+    assert {ask(tried, f"client-{i}")["model"]["version"] for i in range(20)} == {"3"}
+    assert time.monotonic() - start < 4
+    release.set()
+    for thread in threads:
+        thread.join()
+    assert asked.has_room()
+
+
 def test_a_slow_shadow_slows_nobody_and_its_queue_ends(tried: ImageState) -> None:
     asked, release = [], threading.Event()
 
@@ -289,6 +339,136 @@ def test_nothing_is_tried_while_the_log_cannot_say_whether_it_was_stopped(
     trials.wait_until(lambda: "log cannot be read" in trial.describe()["why"])
     assert all(trial.asked(model, str(i)) is None for i in range(30))
     trial.close()
+
+
+def test_a_trial_pauses_while_the_log_cannot_be_read(
+    tried: ImageState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been stopped elsewhere meanwhile."""
+    tried.challenger = trials.alike(tried.model)
+    trial = trials.begin(tried, mode="canary", share=0.5)
+
+    def away(*_: Any) -> Any:
+        raise sqlalchemy.exc.OperationalError("SELECT", {}, Exception("the database is away"))
+
+    def has_a_part() -> bool:
+        return any(trial.asked(tried.model, str(i)) for i in range(30))
+
+    assert has_a_part()
+    with monkeypatch.context() as broken:
+        broken.setattr(trial_log, "standing", away)
+        trials.wait_until(lambda: not has_a_part())
+        assert "log cannot be read" in trial.describe()["why"]
+        assert (trial.describe()["challenger"], trial.describe()["state"]) == (None, "waiting")
+    trials.wait_until(has_a_part)
+    assert trial.describe()["state"] == "running"
+
+
+def test_the_alarm_of_a_stop_ends_with_the_trial(tried: ImageState) -> None:
+    tried.challenger = trials.odd(tried.model, trials.broken, version="stopped")
+    trial = trials.begin(tried, mode="shadow", share=1.0)
+    while trial.describe()["state"] == "running":
+        ask(tried)
+    stopped = trial_metrics().stopped.labels("stopped")
+    assert stopped._value.get() == 1
+    tried.challenger = None  # a person has withdrawn it
+    trials.wait_until(lambda: stopped._value.get() == 0)
+
+
+def test_whatever_an_error_says_its_stop_is_kept(tried: ImageState) -> None:
+    """Databases refuse some of it, and what is too long; a stop that is not written ends with the process."""
+
+    def shouts(_: np.ndarray) -> np.ndarray:
+        raise RuntimeError("a\0b \udcff " + "x" * 100_000)
+
+    tried.challenger = trials.odd(tried.model, shouts)
+    trial = trials.begin(tried, mode="shadow", share=1.0)
+    while trial.describe()["state"] == "running":
+        ask(tried)
+
+    def kept() -> str | None:
+        return trial_log.read_standing(tried.log.url, "digits", "c" * 64).stopped
+
+    trials.wait_until(kept)
+    why = kept()
+    assert why is not None and "the last: RuntimeError: a b" in why and len(why) < 2000
+    assert why.isprintable()
+    assert {row["error"] for row in rows(tried, "shadow")} == {why.partition("the last: ")[2]}
+
+
+def test_the_control_group_is_logged_however_much_waits(tried: ImageState) -> None:
+    """Left out at rush hours alone, it would be held against a canary of other hours."""
+    release = threading.Event()
+
+    def slow(images: np.ndarray) -> np.ndarray:
+        release.wait(10)
+        return quick.probabilities(images)
+
+    quick = tried.model
+    tried.model, tried.challenger = trials.odd(quick, slow, "3"), trials.alike(quick)
+    object.__setattr__(tried.model, "sha256", "a" * 64)
+    trial = trials.begin(tried, mode="canary", share=0.5, waiting_max=2)
+    given = [asked for i in range(40) if (asked := trial.asked(tried.model, f"client-{i}"))]
+    for asked in given:
+        part = replace(asked, tried=Tried(np.ones((1, 10)), 1.0, None)) if asked.role == "canary" else asked
+        part.shown(IMAGE, ["0" * 32], datetime.now(UTC))
+    roles = Counter(asked.role for asked in given)
+    assert roles["control"] > 5
+    release.set()
+    for role in ("canary", "control"):
+        assert len(rows(tried, role, least=roles[role])) == roles[role]
+
+
+def test_an_empty_key_is_none(tried: ImageState) -> None:
+    """What a proxy sends of a client without a session: they are not all one client."""
+    tried.challenger = trials.odd(tried.model, lambda images: tried.model.probabilities(images)[:, ::-1])
+    trials.begin(tried, mode="canary", share=0.5)
+    assert {ask(tried, "")["model"]["version"] for _ in range(60)} == {"3", "4"}
+
+
+@pytest.mark.parametrize(("mode", "share"), [("shadow", 1.0), ("canary", 0.5)])
+def test_who_takes_long_where_the_champion_does_has_not_failed(
+    tried: ImageState, mode: str, share: float
+) -> None:
+    """A batch that takes either of them longer than is allowed."""
+    quick = tried.model
+
+    def slow(images: np.ndarray) -> np.ndarray:
+        time.sleep(0.05)
+        return quick.probabilities(images)
+
+    tried.model, tried.challenger = trials.odd(quick, slow, version="3"), trials.odd(quick, slow)
+    object.__setattr__(tried.model, "sha256", "a" * 64)
+    trial = trials.begin(tried, mode=mode, share=share, timeout_ms=20)
+    for i in range(12):
+        ask(tried, f"client-{i}")
+    found = rows(tried, mode, least=12 if mode == "shadow" else 3)
+    assert trial.describe()["state"] == "running", trial.describe()["why"]
+    assert {row["error"] for row in found} == {None}
+
+
+def test_neither_model_is_always_the_first_to_be_asked(tried: ImageState) -> None:
+    """The second finds caches warm: of two that are the same, each is as often the slower one."""
+    turns: list[str] = []
+    quick = tried.model
+
+    def noted(name: str) -> trials.Compute:
+        def compute(images: np.ndarray) -> np.ndarray:
+            turns.append(name)
+            return quick.probabilities(images)
+
+        return compute
+
+    tried.model, tried.challenger = trials.odd(quick, noted("old"), "3"), trials.odd(quick, noted("new"))
+    object.__setattr__(tried.model, "sha256", "a" * 64)
+    trial = trials.begin(tried, mode="shadow", share=1.0)
+    for _ in range(64):
+        asked = trial.asked(tried.model, None)
+        assert asked is not None
+        asked.shown(IMAGE, ["0" * 32], datetime.now(UTC))
+    trials.wait_until(lambda: len(turns) == 128)
+    assert 12 < sum(first == "new" for first in turns[::2]) < 52
+    assert all({one, other} == {"old", "new"} for one, other in zip(turns[::2], turns[1::2], strict=True))
 
 
 def test_an_existing_log_gets_the_new_tables_and_keeps_its_rows(tried: ImageState) -> None:

@@ -11,6 +11,7 @@ from pipeline.core.evaluation import Evaluation
 from pipeline.core.gates import Gate
 from pipeline.core.parameters import Monitor
 from pipeline.core.paths import Paths
+from pipeline.core.production import Production
 from pipeline.core.statistics import wilson_interval
 from pipeline.tasks.image_classification.data.corruptions import CORRUPTIONS, SEVERITIES
 from pipeline.tasks.image_classification.data.dataset import Split, read_split
@@ -21,14 +22,14 @@ DEGRADED_SEVERITY = SEVERITIES[1]
 CONFIDENCE = "confidence"
 
 
-def monitor(params: Any, paths: Paths, package: Path, folder: Path) -> Evaluation:
+def monitor(params: Any, paths: Paths, answers: Production, folder: Path) -> Evaluation:
     """Replays unseen images, sound and degraded; judges what production saw. Writes detection.png.
 
-    package: of the network that answers in production
+    answers: what does so in production
     """
     limits, goals = params.monitor, params.goals
     rng = np.random.default_rng(limits.seed)
-    network = DeployedNetwork(package)
+    network = DeployedNetwork(answers.package)
     val, test = read_split(paths.prepared / "val"), read_split(paths.prepared / "test")
     reference = _profile(val.pixels, network)
     sound = _replay_sound(reference, test, network, limits, rng)
@@ -39,7 +40,7 @@ def monitor(params: Any, paths: Paths, package: Path, folder: Path) -> Evaluatio
     replayed = len(harmful) * limits.degraded_windows
     caught = round(sum(found["alarm_share"] for found in harmful.values()) * limits.degraded_windows)
     detection = caught / replayed if replayed else 1.0
-    production = _production(paths, reference, limits)
+    production = _production(paths, answers, reference, limits)
     _draw(folder / "detection.png", sound, degraded)
     return Evaluation(
         summary=f"{detection:.0%} of degraded windows noticed, alarms in {sound['alarm_share']:.0%} of sound "
@@ -114,13 +115,17 @@ def _replay_degraded(
     }
 
 
-def _production(paths: Paths, reference: drift.Properties, limits: Monitor) -> dict[str, Any]:
-    """The latest window of the prediction log, judged against the reference."""
+def _production(
+    paths: Paths, answers: Production, reference: drift.Properties, limits: Monitor
+) -> dict[str, Any]:
+    """The latest window of its answers in the prediction log, judged against the reference."""
     log = prediction_log_url.url(paths)
-    rows = prediction_log.read_predictions(log, project=paths.project, last=limits.window)
+    rows = prediction_log.read_predictions(
+        log, answers.since, project=paths.project, version=answers.version, last=limits.window
+    )
     if len(rows) < limits.window:
         state = f"{len(rows)} answers so far, {limits.window} are judged together"
-        return {"alarm": False, "answers": len(rows), "state": state}
+        return {"alarm": False, "version": answers.version, "answers": len(rows), "state": state}
     window = {
         name: np.array([row[name] if name == CONFIDENCE else row["properties"][name] for row in rows])
         for name in reference
@@ -133,6 +138,7 @@ def _production(paths: Paths, reference: drift.Properties, limits: Monitor) -> d
     )
     return {
         "alarm": alarm,
+        "version": answers.version,
         "answers": len(rows),
         "state": state,
         "p": judged.p,

@@ -16,6 +16,7 @@ from pipeline.core.evaluation import Evaluation
 from pipeline.core.gates import Gate
 from pipeline.core.parameters import Monitor
 from pipeline.core.paths import Paths
+from pipeline.core.production import Production
 from pipeline.core.statistics import wilson_interval
 from pipeline.tasks.recommendation.data import network, properties, ranking
 from pipeline.tasks.recommendation.data.best_sellers import BestSellers
@@ -95,14 +96,14 @@ DEGRADATIONS: Mapping[str, Change] = {
 }
 
 
-def monitor(params: Any, paths: Paths, package: Path, folder: Path) -> Evaluation:
+def monitor(params: Any, paths: Paths, answers: Production, folder: Path) -> Evaluation:
     """Replays unseen weeks, sound and degraded; judges what production saw. Writes detection.png.
 
-    package: of the network that answers in production
+    answers: what does so in production
     """
     limits, goals = params.monitor, params.goals
     rng = np.random.default_rng(limits.seed)
-    replay = Replay(paths.prepared, package)
+    replay = Replay(paths.prepared, answers.package)
     validation, unseen = replay.past.parts[1], replay.past.parts[2]
     reference = replay.weeks(validation.first_day, validation.end_day, REFERENCE, rng)
     sound = replay.weeks(unseen.first_day, unseen.end_day, REFERENCE, rng)
@@ -124,7 +125,7 @@ def monitor(params: Any, paths: Paths, package: Path, folder: Path) -> Evaluatio
     caught = round(sum(found["alarm_share"] for found in harmful) * limits.degraded_windows)
     detection = caught / replayed if replayed else 1.0
     detection_interval = wilson_interval(caught, max(1, replayed))
-    production = _production(paths, reference, limits)
+    production = _production(paths, answers, reference, limits)
     _draw(folder / "detection.png", false_alarms, degraded)
     return Evaluation(
         summary=f"{detection:.0%} of degraded windows noticed, alarms in {false_alarms:.0%} of sound "
@@ -216,15 +217,18 @@ def _alarms(
     return found
 
 
-def _production(paths: Paths, reference: Replayed, limits: Monitor) -> dict[str, Any]:
-    """The latest plain questions of the log (mixed lists, no live basket), judged against the reference."""
+def _production(paths: Paths, answers: Production, reference: Replayed, limits: Monitor) -> dict[str, Any]:
+    """The latest plain questions of the log (mixed lists, no live basket) that it answered, judged against
+    the reference."""
     log = prediction_log_url.url(paths)
-    rows = prediction_log.read_recommendations(log, project=paths.project, last=2 * limits.window)
+    rows = prediction_log.read_recommendations(
+        log, answers.since, project=paths.project, version=answers.version, last=2 * limits.window
+    )
     plain = [r for r in rows if r["mode"] == "mixed" and r["properties"]["basket_products"] == 0]
     plain = plain[-limits.window :]
     if len(plain) < limits.window:
         state = f"{len(plain)} plain answers so far, {limits.window} are judged together"
-        return {"alarm": False, "answers": len(plain), "state": state}
+        return {"alarm": False, "version": answers.version, "answers": len(plain), "state": state}
     window = {name: np.array([row["properties"][name] for row in plain]) for name in COMPARED}
     judged = drift.judge(reference.profile, window)
     alarm = judged.alarm(limits.alarm_p)
@@ -232,6 +236,7 @@ def _production(paths: Paths, reference: Replayed, limits: Monitor) -> dict[str,
     told = [bool(row["feedback"]) for row in plain]
     return {
         "alarm": alarm,
+        "version": answers.version,
         "answers": len(plain),
         "state": moved if alarm else "as the reference",
         "p": judged.p,

@@ -5,7 +5,9 @@ import { askForToken, token } from "./token.js";
 export async function call(path, options = {}) {
   const sent = token();
   const headers = { ...options.headers, ...(sent && { authorization: `Bearer ${sent}` }) };
-  const response = await fetch(path, { ...options, headers });
+  const response = await fetch(path, { ...options, headers }).catch(() => {
+    throw new Error("The service does not answer. Is it still running, and is the network up?");
+  });
   const body = await response.json().catch(() => ({}));
   if (response.status === 401) {
     await askForToken(body.error?.message);

@@ -15,6 +15,7 @@ from pipeline.core import (
     bento,
     champion_command,
     forget_command,
+    moved_store,
     new_project,
     parameters,
     quiet,
@@ -205,5 +206,6 @@ def serve_champion(project: str, host: str, port: int) -> None:
     command = shutil.which("bentoml", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if command is None:
         raise ServiceError("bentoml is not installed here. Run `make run`, or pip install bentoml.")
+    moved_store.follow(paths)
     print(f"{tag} on http://{host}:{port}", flush=True)
     os.execv(command, [command, "serve", tag, "--host", host, "--port", str(port)])

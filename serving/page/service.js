@@ -10,7 +10,7 @@ export async function call(path, options = {}) {
   });
   const body = await response.json().catch(() => ({}));
   if (response.status === 401) {
-    await askForToken(body.error?.message);
+    await askForToken(sent ? body.error?.message : "This service asks for a token.");
     return call(path, options);
   }
   const message = body.error?.message ?? `The service answered ${response.status}.`;

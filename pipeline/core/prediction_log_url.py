@@ -2,12 +2,21 @@
 takes a quarter of a second to import: the process that starts a service's workers needs no more than this."""
 
 import os
+import re
 
+from pipeline.core.errors import ParameterError
 from pipeline.core.paths import Paths
 
 URL_VARIABLE = "FULLCYCLE_PREDICTION_LOG"
+SHAPE = re.compile(r"\w+(\+\w+)?://")
 
 
 def url(paths: Paths) -> str:
-    """SQLAlchemy URL."""
-    return os.environ.get(URL_VARIABLE) or f"sqlite:///{paths.prediction_log}"
+    """SQLAlchemy URL. ParameterError: what the environment says is none."""
+    said = os.environ.get(URL_VARIABLE)
+    if said and not SHAPE.match(said):
+        raise ParameterError(
+            f"{URL_VARIABLE} must be the address of a database, such as sqlite:////var/log/predictions.db or "
+            "postgresql+psycopg://user@host/name. Mend it, or unset it for predictions/ in this folder."
+        )
+    return said or f"sqlite:///{paths.prediction_log}"

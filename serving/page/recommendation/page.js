@@ -102,7 +102,9 @@ async function ask() {
     const answer = await post("recommend", { ...question, mode: list.mode });
     if (mine === asked) list.show(answer, performance.now() - began, taken);
   })).catch((error) => {
-    if (mine === asked) fail(error);
+    if (mine !== asked) return;
+    for (const list of lists) list.clearForgotten();
+    fail(error);
   });
 }
 

@@ -9,6 +9,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PROJECT ?= digits
 BIN := .venv/bin
 INSTALLED := .venv/installed
+# The commands in .venv name the folder that they were installed in: once it was moved or copied, they are made anew.
+MOVED := $(shell test ! -e $(BIN)/activate -o -L .venv || grep -qF '$(CURDIR)/.venv' $(BIN)/activate || echo moved)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # No component phones home: neither from here, nor from a shell that activates .venv.
 QUIET := DO_NOT_TRACK DVC_NO_ANALYTICS MLFLOW_DISABLE_TELEMETRY BENTOML_DO_NOT_TRACK GX_ANALYTICS_ENABLED \
@@ -20,7 +22,7 @@ export BENTOML_DO_NOT_TRACK := True
 export GX_ANALYTICS_ENABLED := false
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: run test check ui serve clean
+.PHONY: run test check ui serve clean moved
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
@@ -44,9 +46,10 @@ serve: $(INSTALLED)
 clean:
 	rm -rf $(foreach stage,collected labelled prepared,data/*/$(stage)) models/*/ reports/*/
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt $(MOVED)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Python 3.11 is needed; $(PYTHON) is another. Say which: make PYTHON=/path/to/python3.11"; exit 2; }
+	@test -z '$(MOVED)' || { echo "This folder was moved or copied: .venv is made anew."; rm -rf .venv; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@grep -q DO_NOT_TRACK $(BIN)/activate || \
 	  printf '%s\n' $(foreach name,$(QUIET),'export $(name)=$($(name))') >> $(BIN)/activate

@@ -1,6 +1,7 @@
 """The command line: `fullcycle VERB [PROJECT]`."""
 
 import argparse
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from pipeline.core import (
     bento,
     champion_command,
     forget_command,
+    moved_store,
     new_project,
     parameters,
     quiet,
@@ -142,13 +144,15 @@ def run_verb_of_task(arguments: argparse.Namespace) -> None:
 
 
 def _projects(arguments: argparse.Namespace) -> list[str]:
-    known = list(parameters.read(Path("params.yaml")))
+    path = Path("params.yaml")
     if arguments.all:
-        return known
-    if arguments.project not in known:
+        return list(parameters.read(path))
+    if arguments.project is None:
+        known = ", ".join(parameters.read(path))
         raise ParameterError(
-            f"no project {arguments.project!r} in params.yaml. There are: {', '.join(known)}."
+            f"name a project of params.yaml ({known}), or ask for all: fullcycle verdict --all."
         )
+    parameters.read_one(path, arguments.project)
     return [arguments.project]
 
 
@@ -178,6 +182,7 @@ def serve_champion(project: str, host: str, port: int) -> None:
     receipt = paths.reports / "deployment.json"
     tag = read_json(receipt)["bento_tag"] if receipt.is_file() else None
     if tag is None:
+        parameters.read_one(paths.root / "params.yaml", project)
         raise ModelError(f"{project} has not been deployed. Run `dvc repro deploy@{project}` first.")
     if not 0 < port < 65536:
         raise ParameterError(f"--port {port}: a port is a number from 1 to 65535.")
@@ -186,10 +191,14 @@ def serve_champion(project: str, host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise ServiceError(
-                f"{host}:{port} cannot be listened on ({error.strerror}). Stop what uses it, or choose "
-                f"another: fullcycle serve {project} --port {port % 65535 + 1}."
-            ) from None
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                other = port + 1 if 1024 <= port < 65535 else 3000
+                remedy = f"Stop what uses it, or choose another: fullcycle serve {project} --port {other}."
+            else:
+                remedy = (
+                    "This machine has no such address. --host takes one that it has, 0.0.0.0 is all of them."
+                )
+            raise ServiceError(f"{host}:{port} cannot be listened on ({error.strerror}). {remedy}") from None
     if not bento.is_stored(tag):
         raise ModelError(
             f"{tag}, which was deployed, is not in the Bento store {bento.home()}: it was removed there, or "
@@ -198,5 +207,6 @@ def serve_champion(project: str, host: str, port: int) -> None:
     command = shutil.which("bentoml", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if command is None:
         raise ServiceError("bentoml is not installed here. Run `make run`, or pip install bentoml.")
+    moved_store.follow(paths)
     print(f"{tag} on http://{host}:{port}", flush=True)
     os.execv(command, [command, "serve", tag, "--host", host, "--port", str(port)])

@@ -227,8 +227,8 @@ async def run(threads: ThreadPoolExecutor, work: Callable[..., T], *arguments: A
 
 
 def unsupported(media_type: str, allowed: Sequence[str]) -> HttpError:
-    met = media_type or "no content type"
-    return HttpError("unsupported_media_type", f"{met} is not accepted. Accepted: {', '.join(allowed)}.")
+    met = f"{media_type} is not accepted" if media_type else "The request has no Content-Type"
+    return HttpError("unsupported_media_type", f"{met}. Accepted: {', '.join(allowed)}.")
 
 
 def json_response(value: Any) -> Response:

@@ -120,7 +120,10 @@ class TaskService:
         """Runs before the workers start, where the command was given: a worker of a Bento works
         in the Bento's own folder, which is no place for a log, and where no registry is."""
         here = Paths(root=Path.cwd(), project=project)
-        os.environ[prediction_log_url.URL_VARIABLE] = prediction_log_url.url(here)
+        try:
+            os.environ[prediction_log_url.URL_VARIABLE] = prediction_log_url.url(here)
+        except FullcycleError as error:
+            raise bentoml.exceptions.BentoMLException(str(error)) from None
         os.environ[REGISTRY_VARIABLE] = registry_reader.choose(here)
         os.environ[KEPT_VARIABLE] = str(here.home / (os.environ.get(KEPT_VARIABLE) or settings.follow.folder))
 

@@ -202,7 +202,10 @@ class ImageApplication(Application):
         label, prediction_id = given["label"], given["prediction_id"]
         classes = self.state.model.classes
         if label not in classes:
-            raise HttpError("unknown_label", f"{shown(label)} is not a class. Classes: {', '.join(classes)}.")
+            hint = f' Labels are text: "{label}".' if str(label) in classes else ""
+            raise HttpError(
+                "unknown_label", f"{shown(label)} is not a class. Classes: {', '.join(classes)}.{hint}"
+            )
         if not isinstance(prediction_id, str):
             raise HttpError("unknown_prediction", "prediction_id must be a string that /predict gave.")
         predicted, new = self.state.log.record_feedback(prediction_id, label)

@@ -69,6 +69,7 @@ class PredictionLog(Generic[P]):
         self.pending: set[str] = set()
         self.tables_exist = False
         self.closing = False
+        self.failing = False
         self.changed = threading.Condition()
         self.creating = threading.Lock()
         self.thread = threading.Thread(target=self._write_forever, name="prediction-log", daemon=True)
@@ -181,10 +182,17 @@ class PredictionLog(Generic[P]):
         except Exception as error:  # whatever goes wrong, predictions must go on
             self.metrics.log_failures.inc()
             self.tables_exist = False
-            logger.error("The prediction log cannot be written, %d wait: %s", len(self.pending), error)
+            if not self.failing:  # once: it is tried each second
+                logger.error(
+                    "The prediction log cannot be written; it is tried again until it can: %s", error
+                )
+            self.failing = True
             with self.changed:
                 self.waiting.extendleft(reversed(batch))
             return RETRY_SECONDS
+        if self.failing:
+            logger.warning("The prediction log is written again.")
+            self.failing = False
         with self.changed:
             self.pending.difference_update(p.id for p in batch)
             self.changed.notify_all()

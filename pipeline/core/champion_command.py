@@ -43,9 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     paths = Paths(root=Path.cwd(), project=arguments.project)
-    known = parameters.read(paths.root / "params.yaml")
-    if paths.project not in known:
-        raise ParameterError(f"no project {paths.project!r} in params.yaml. There are: {', '.join(known)}.")
+    parameters.read_one(paths.root / "params.yaml", paths.project)
     if arguments.verb in ("promote", "rollback") and not arguments.why.strip():
         raise ParameterError("--why: say why; who reads the history later knows nothing else.")
     from mlflow.exceptions import MlflowException

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.core import alias_history, model_package, registry, registry_state
+from pipeline.core import alias_history, model_package, moved_store, registry, registry_state
 from pipeline.core.alias_history import FOUND, ROLLED_BACK, TAKEN_OUT, WHY_LENGTH_MAX, Change, History
 from pipeline.core.errors import FullcycleError, ModelError
 from pipeline.core.paths import Paths
@@ -160,7 +160,9 @@ def _register_again(run: StageRun, history: History, lost: Version) -> Version |
         return None
     with tempfile.TemporaryDirectory() as folder:
         try:
-            package = registry.download_from(stored, lost, Path(folder) / "package")
+            package = registry.download_from(
+                moved_store.here(stored, run.paths), lost, Path(folder) / "package"
+            )
         except (FullcycleError, MlflowException, OSError):
             return None
         return registry.register(run, package, {RESTORED_TAG: RESTORED})

@@ -43,9 +43,7 @@ def run(arguments: argparse.Namespace, paths: Paths) -> None:
 
     from pipeline.core import forgetting, prediction_log, prediction_log_url
 
-    known = parameters.read(paths.root / "params.yaml")
-    if paths.project not in known:
-        raise ParameterError(f"no project {paths.project!r} in params.yaml. There are: {', '.join(known)}.")
+    parameters.read_one(paths.root / "params.yaml", paths.project)
     selections = _selections(arguments, paths.project)
     log_url = prediction_log_url.url(paths)
     shown = make_url(log_url).render_as_string(hide_password=True)

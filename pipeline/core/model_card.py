@@ -35,6 +35,7 @@ PLACES = ("package", "version", "member", "url", "path")  # of a source, where i
 NOT_DETAILS = ("metrics", "intervals", "gates", "slices")  # of result.json; they are shown apart
 SHORTENED = "\n\n_Shortened: the whole card is `model_card.md` among the artifacts of the run._\n"
 SPECIAL = re.compile(r"[\\`*_{}\[\]|~#]")  # what Markdown would take for more than a character
+CHECKSUM = re.compile(r"\b[0-9a-f]{40,64}\b")
 BEGINNING = re.compile(r"^(\d*)([-+.)])(?=\s)")  # what would begin a list
 
 Evidence = Mapping[str, Mapping[str, Any]]
@@ -147,6 +148,8 @@ def _page(paths: Paths, card: str) -> str:
     from markdown_it import MarkdownIt
 
     html = MarkdownIt("commonmark", {"html": False}).enable("table").render(card)
+    # Where a narrow page may break them; they are copied without.
+    html = CHECKSUM.sub(lambda found: "<wbr>".join(re.findall(".{1,8}", found[0])), html)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     page = environment.from_string(PAGE.read_text())
     return page.render(project=paths.project, style=STYLE.read_text(), card=html)

@@ -221,17 +221,22 @@ def read(path: Path) -> dict[str, Any]:
     return projects
 
 
-def load(path: Path, project: str) -> ProjectParameters:
-    """The checked parameters of one project, as its task declares them."""
-    from pipeline import tasks
-
+def read_one(path: Path, project: str) -> Any:
+    """What params.yaml holds of one project, unchecked. ParameterError: it knows no such project."""
     projects = read(path)
     if project not in projects:
         raise ParameterError(
             f"{path.name}: no project {project!r}{_suggest(project, projects)}. "
             f"There are: {', '.join(projects)}."
         )
-    section = projects[project]
+    return projects[project]
+
+
+def load(path: Path, project: str) -> ProjectParameters:
+    """The checked parameters of one project, as its task declares them."""
+    from pipeline import tasks
+
+    section = read_one(path, project)
     where = f"{path.name}: projects.{project}"
     if not isinstance(section, dict) or section.get("task") not in tasks.names():
         given = section.get("task") if isinstance(section, dict) else section
@@ -265,8 +270,12 @@ def _explain(where: str, error: ValidationError, model: type[BaseModel]) -> str:
                 allowed = f" Allowed here: {', '.join(sorted(siblings))}." if siblings else ""
                 lines.append(f"{key}: unknown key{hint}.{allowed}")
             case _:
-                given = textwrap.shorten(repr(item["input"]), VALUE_SHOWN, placeholder=" ...")
-                lines.append(f"{key}: {given} is not allowed: {item['msg']}.")
+                wrong = item["msg"].removeprefix("Value error, ")  # pydantic's, before what a validator says
+                if isinstance(item["input"], dict):  # a whole section; the message says what of it
+                    lines.append(f"{key}: {wrong}.")
+                else:
+                    given = textwrap.shorten(repr(item["input"]), VALUE_SHOWN, placeholder=" ...")
+                    lines.append(f"{key}: {given} is not allowed: {wrong}.")
     return "\n".join(lines)
 
 

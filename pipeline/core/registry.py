@@ -191,8 +191,19 @@ def download(paths: Paths, version: Version, folder: Path) -> Path:
 def download_from(uri: str, version: Version, folder: Path) -> Path:
     """As `download`, from any address of MLflow's, also of a model that is no longer registered."""
     import mlflow
+    from mlflow.exceptions import MlflowException
 
-    stored = Path(mlflow.artifacts.download_artifacts(uri))
+    try:
+        stored = Path(mlflow.artifacts.download_artifacts(uri))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise ModelError(
+            f"{version.name} version {version.version}: its files are not where the registry says "
+            f"({uri}: {error}). Bring them back (of a local registry: mlruns/). If they are lost, take the "
+            "version out of the registry (of a local one: remove mlflow.db); `dvc repro` then registers what "
+            "lies in models/."
+        ) from error
     with writing_folder(folder) as partial:
         shutil.copyfile(stored / model_package.MLFLOW_NETWORK, partial / model_package.NETWORK)
         for name in _beside_network(stored):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pipeline.core import quiet, registry, tracking
+from pipeline.core import moved_store, quiet, registry, tracking
 from pipeline.core.artifacts import read_json, write_json, writing_file
 from pipeline.core.paths import Paths
 from pipeline.core.registry import HISTORY_TAG
@@ -90,6 +90,7 @@ def _found(paths: Paths) -> dict[str, Any]:
         path = Path(uri.removeprefix("sqlite:///"))
         if not path.is_file():
             return NOTHING
+        moved_store.follow(paths)
         try:
             return ask_sqlite(path, paths.project)
         except sqlite3.Error:

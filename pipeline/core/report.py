@@ -56,7 +56,10 @@ def render(
 
 LINKS = (
     ("model_card.html", "Model card"),
-    ("validation/docs/index.html", "Data Docs (Great Expectations)"),
+    (
+        "validation/docs/index.html",
+        "Data Docs (Great Expectations), a page that loads its scripts and styles from the network",
+    ),
     ("validation/leakage.csv", "Near duplicates across the parts"),
     ("validation/outliers.csv", "The most unusual items"),
     ("evaluation/result.json", "Evaluation as JSON"),

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.core import processes
+from pipeline.core import moved_store, processes
 from pipeline.core.artifacts import sha256_of_folder
 from pipeline.core.errors import DiskFull, TrackingError, is_disk_full
 from pipeline.core.paths import Paths
@@ -54,6 +54,8 @@ def client(paths: Paths) -> "MlflowClient":
     import mlflow
 
     uri = tracking_uri(paths)
+    if uri == local_uri(paths):
+        moved_store.follow(paths)
     mlflow.set_tracking_uri(uri)
     return mlflow.MlflowClient(uri, uri)
 

@@ -86,20 +86,24 @@ def _read(path: Path) -> Reading:
 
 
 def read_csv(path: Path) -> Reading:
-    """Columns item_id and label, and `by` where it is known; those of the queue may stand beside them.
+    """Columns item_id and label, and `by` where it is known; what else stands beside them is not read.
 
     A row without a label counts as skipped, so that a queue may be filled in partly.
     """
-    allowed = {*NEEDED, WHO, *labelled.COLUMNS}
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file, restkey="", restval="")
         try:
             columns = list(rows.fieldnames or ())
-            if not set(NEEDED) <= set(columns) <= allowed or len(set(columns)) < len(columns):
+            missing = [name for name in NEEDED if name not in columns]
+            if missing:
                 raise SourceError(
-                    f"{path}: its columns are {', '.join(columns)}; item_id and label are needed, by and "
-                    "those of the queue are allowed, with commas between them."
+                    f"{path}: has no column {' and no '.join(missing)}. Its columns are "
+                    f"{', '.join(columns)}; item_id and label are needed, with commas between them. "
+                    "Add what is missing."
                 )
+            twice = [name for name in (*NEEDED, WHO) if columns.count(name) > 1]
+            if twice:
+                raise SourceError(f"{path}: has the column {twice[0]} twice. Keep one of them.")
             return _votes(rows)
         except csv.Error as error:
             raise SourceError(f"{path}, line {rows.line_num}: not CSV: {error}.") from None

@@ -5,10 +5,12 @@ import { askForToken, token } from "./token.js";
 export async function call(path, options = {}) {
   const sent = token();
   const headers = { ...options.headers, ...(sent && { authorization: `Bearer ${sent}` }) };
-  const response = await fetch(path, { ...options, headers });
+  const response = await fetch(path, { ...options, headers }).catch(() => {
+    throw new Error("The service does not answer. Is it still running, and is the network up?");
+  });
   const body = await response.json().catch(() => ({}));
   if (response.status === 401) {
-    await askForToken(body.error?.message);
+    await askForToken(sent ? body.error?.message : "This service asks for a token.");
     return call(path, options);
   }
   const message = body.error?.message ?? `The service answered ${response.status}.`;

@@ -175,7 +175,7 @@ def test_a_training_that_diverges_is_a_row_like_any_other(folder: Path) -> None:
         ({"drawn": ["nobody"]}, "drawn must name rows (base, plain_sigmoid, sgd, perceptron)"),
         ({"changes": {"base": {"epochs": 1}}}, "no change may be called 'base'"),
         ({"changes": {"odd": {"network": {"activation": "step"}}}}, "changes.odd.network.mlp.activation"),
-        ({"changes": {"odd": {"epoch": 1}}}, "changes.odd.epoch: Extra inputs"),
+        ({"changes": {"odd": {"epoch": 1}}}, "digits.ablate: changes.odd.epoch: unknown key."),
     ],
 )
 def test_wrong_tables_are_told(

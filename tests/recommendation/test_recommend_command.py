@@ -170,6 +170,10 @@ def test_customers_of_a_parquet_file(
         (["--customers", "null.parquet"], "1 ids of the column customer_id are missing"),
         (["--customers", "broken.parquet"], "cannot be read"),
         (["--out", "data"], "is a folder"),
+        (
+            ["--out", "lists.csv"],
+            "--out lists.csv: lists are written as Parquet; its name must end in .parquet",
+        ),
         (["--out", "params.yaml/lists.parquet"], "cannot be written"),
     ],
 )

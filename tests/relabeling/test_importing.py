@@ -122,6 +122,16 @@ def test_an_exported_table_can_be_filled_in(labels: Labels, paths: Paths) -> Non
     assert (told["new"], told["skipped"]) == (1, 2)
 
 
+def test_columns_that_are_of_no_use_here_may_stay(labels: Labels, paths: Paths) -> None:
+    """As in reports/P/evaluation/errors.csv, which people fill in as it is."""
+    filled = table(
+        f'"item_id","label","confidence","opinion"\n"{name(10)}","9",0.99,"label"\n"{name(11)}","",0.9,""\n'
+    )
+    told = json.loads(labels("import", "digits", filled, "--json").out)
+    assert (told["new"], told["skipped"]) == (1, 1)
+    assert corrections.read(paths.corrections) == {name(10): Correction("9", "Ada")}
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -129,8 +139,15 @@ def test_an_exported_table_can_be_filled_in(labels: Labels, paths: Paths) -> Non
         ("item_id,label\ndrawn:train:10,x\n", "line 2: label 'x' is no class of digits. Allowed: 0, 1, 2"),
         ("item_id,label\ndrawn:train:10,9\ndrawn:train:10,8\n", "line 3: drawn:train:10 is '8' here and '9'"),
         ("item_id,label\ndrawn:train:10,9,Ada,x\n", "line 2: has more values than there are columns"),
-        ("item_id;label\ndrawn:train:10;9\n", "its columns are item_id;label; item_id and label are needed"),
-        ("item_id,label,colour\n", "its columns are item_id, label, colour"),
+        (
+            "item_id;label\ndrawn:train:10;9\n",
+            "has no column item_id and no label. Its columns are item_id;label",
+        ),
+        (
+            "item_id,given\n",
+            "has no column label. Its columns are item_id, given; item_id and label are needed",
+        ),
+        ("item_id,label,label\n", "has the column label twice"),
         ("", "the file is empty"),
     ],
 )

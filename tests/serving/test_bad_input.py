@@ -270,6 +270,9 @@ def test_bad_input_is_refused(client: AsgiClient, bad: Bad, status: int, code: s
         assert "28 rows of 28" in message
     if code == "unknown_label":
         assert "Classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9." in message
+        assert message.endswith('Labels are text: "4".') == (bad.what == "of another type")
+    if code == "unsupported_media_type" and bad.what == "none":
+        assert message.startswith("The request has no Content-Type. Accepted: ")
 
 
 SHOP: dict[tuple[str, int, str], list[Bad]] = {

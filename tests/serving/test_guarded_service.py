@@ -213,3 +213,11 @@ def test_without_a_token_it_does_not_listen_on_every_interface(bento_tag: str, t
         assert "FULLCYCLE_WITHOUT_TOKENS=yes" in told
         assert "Traceback" not in told
         assert service_process._port_is_free(service.port)
+
+
+def test_a_log_that_has_no_address_ends_it_with_one_message(bento_tag: str, tmp_path: Path) -> None:
+    with started(bento_tag, {"FULLCYCLE_PREDICTION_LOG": "predictions.db"}, tmp_path) as service:
+        assert service.process.wait(60) != 0
+        told = service.log.read_text()
+        assert "FULLCYCLE_PREDICTION_LOG must be the address of a database" in told
+        assert "Traceback" not in told

@@ -42,6 +42,12 @@ def test_a_project_that_never_ran_is_not_deployed(project: Path) -> None:
 def test_unknown_projects_and_folders_without_parameters_are_told(project: Path, tmp_path: Path) -> None:
     done = fullcycle(project, "verdict", "cats")
     assert done.returncode == 2 and "no project 'cats'" in done.stderr and "digits" in done.stderr
+    for verb in (["serve", "digts"], ["history", "digts"], ["forget", "digts", "--before", "2026-01-01"]):
+        done = fullcycle(project, *verb)
+        assert done.returncode == 2, verb
+        assert "no project 'digts' (did you mean 'digits'?). There are: digits, retail" in done.stderr
+    done = fullcycle(project, "verdict")
+    assert done.returncode == 2 and "name a project of params.yaml (digits, retail)" in done.stderr
     (tmp_path / "empty").mkdir()
     done = fullcycle(tmp_path / "empty", "verdict", "--all")
     assert done.returncode == 2 and "Run from the repository's root" in done.stderr
@@ -69,6 +75,7 @@ def test_serving_a_bento_that_is_not_there(project: Path, monkeypatch: pytest.Mo
     [
         (("--port", "70000"), 2, "--port 70000: a port is a number from 1 to 65535"),
         (("--host", "no.such.host.invalid"), 7, "no.such.host.invalid:3000 cannot be listened on"),
+        (("--host", "no.such.host.invalid"), 7, "This machine has no such address."),
     ],
 )
 def test_a_place_that_cannot_be_served_at_is_told(

@@ -231,6 +231,14 @@ def test_the_page_holds_the_tables_of_the_card(paths: Paths) -> None:
     )
 
 
+def test_a_checksum_may_be_broken_on_the_page_and_is_whole_in_the_card(paths: Paths) -> None:
+    card = model_card.write(paths, "1", SOURCE)
+    page = paths.model_card.with_suffix(".html").read_text()
+    checksums = set(re.findall(r"\b[0-9a-f]{64}\b", card))
+    assert checksums and not any(checksum in page for checksum in checksums)
+    assert all(checksum in page.replace("<wbr>", "") for checksum in checksums)
+
+
 def test_a_description_is_cut_before_a_heading_and_says_so(paths: Paths) -> None:
     card = model_card.render(paths, "1", SOURCE)
     assert model_card.shortened(card, len(card)) == card

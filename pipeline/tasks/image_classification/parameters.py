@@ -151,8 +151,10 @@ class Ablate(Strict):
             try:
                 rows[name] = Recipe.model_validate(_merged(base, change))
             except ValidationError as error:
-                place = ".".join(map(str, [name, *error.errors()[0]["loc"]]))
-                raise ValueError(f"changes.{place}: {error.errors()[0]['msg']}") from None
+                first = error.errors()[0]
+                place = ".".join(map(str, [name, *first["loc"]]))
+                wrong = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+                raise ValueError(f"changes.{place}: {wrong}") from None
         return rows
 
 

@@ -97,6 +97,8 @@ def _refuse_unwritable(out: Path) -> None:
     """Before anything is computed."""
     if out.is_dir():
         raise ParameterError(f"--out {out} is a folder; it must be a file to write.")
+    if out.suffix != ".parquet":
+        raise ParameterError(f"--out {out}: lists are written as Parquet; its name must end in .parquet.")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out.parent):

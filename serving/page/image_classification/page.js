@@ -18,12 +18,10 @@ async function start() {
   const { height, width, channels } = model.image;
   if (height === 28 && width === 28 && channels === 1) {
     digit = new DigitCanvas($("drawing"), strokeChanged);
-    $("hint").textContent = "Draw here";
     $("keys").classList.add("keys");
     $("keys").textContent = "With the keyboard: arrow keys move the pen, space puts it down and lifts it.";
   } else {
     $("drawing").hidden = true;
-    $("hint").textContent = "Choose, drop or paste a PNG or JPEG";
     $("keys").textContent = `The network works on ${width} × ${height} pixels${channels === 1 ? ", in grey" : ""}.`;
   }
   for (const name of model.classes) {
@@ -49,6 +47,7 @@ function reset() {
   $("upload").hidden = true;
   $("drawing").hidden = !digit;
   $("hint").hidden = false;
+  $("hint").textContent = digit ? "Draw here" : "Choose, drop or paste a PNG or JPEG";
   $("label").textContent = "–";
   $("label").className = "label";
   $("confidence").textContent = "Nothing to answer yet.";
@@ -78,11 +77,19 @@ async function askAboutFile(file) {
   if (!file) return;
   reset();
   const picture = $("upload");
-  picture.src = URL.createObjectURL(file);
+  const shown = (picture.src = URL.createObjectURL(file));
   picture.hidden = false;
   $("drawing").hidden = $("hint").hidden = true;
-  picture.decode().then(() => showFitted(picture), () => {});
+  picture.decode().then(() => showFitted(picture), () => {
+    if (picture.src === shown && !picture.hidden) cannotShow(file); // else another one was chosen meanwhile
+  });
   await ask(() => call("predict", { method: "POST", headers: { "content-type": file.type }, body: file }));
+}
+
+function cannotShow(file) {
+  $("upload").hidden = true;
+  $("hint").hidden = false;
+  $("hint").textContent = `${file.name} cannot be shown`;
 }
 
 // About what the service makes of the picture: shrunk without distortion, padded like its corner.

@@ -17,6 +17,11 @@ function readableWithin(text) {
   return text.replace(/\b[A-Z][A-Z0-9 &%/.,'()-]*[A-Z]\b/g, (name) => name.toLowerCase());
 }
 
+// Shares of all that is sold are small, logits are not.
+function shown(score) {
+  return Math.abs(score) < 0.1 ? Number(score.toPrecision(2)).toString() : score.toFixed(2);
+}
+
 export class ItemList {
   // id: of the list's element, and what those of its badge and notes begin with; onAdd(item, answer)
   constructor(id, mode, find, onAdd) {
@@ -31,6 +36,15 @@ export class ItemList {
   // What is shown next is another customer's: nothing moves.
   forget() {
     this.ranks = null;
+  }
+
+  // Nothing came for this customer; what another one was shown must not stay.
+  clearForgotten() {
+    if (this.ranks) return;
+    this.list.replaceChildren();
+    this.badge.textContent = "–";
+    this.badge.title = "";
+    this.notes.hidden = true;
   }
 
   // taken: products in the basket; that the items below one of them move up is not worth a mark.
@@ -67,7 +81,7 @@ export class ItemList {
       button,
       element("span", { className: "reason" }, readableWithin(item.reason)),
       element("span", { className: "score", title: `Score ${item.score}` },
-        element("span", { className: "track" }, fill), Number(item.score).toFixed(2)));
+        element("span", { className: "track" }, fill), shown(item.score)));
     row.dataset.product = item.product_id;
     return row;
   }

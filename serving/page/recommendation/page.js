@@ -7,6 +7,7 @@ import { element } from "./element.js";
 const SHOWN = 10; // items of each list
 const OFTEN = 8; // most frequent products shown
 const BASKETS = 6; // latest baskets shown
+const AT_ONCE = 8; // products of a basket shown; the others unfold
 const KNOWN = 100; // customers that "Another customer" chooses from
 const WAIT_MS = 150; // after a key in the product search
 const $ = (id) => document.getElementById(id);
@@ -76,7 +77,14 @@ function showBought(found, instead) {
       element("span", { className: "track" }, fill));
   }));
   $("baskets").replaceChildren(...found.baskets.slice(0, BASKETS).map((one) =>
-    element("li", {}, element("time", { dateTime: one.day }, one.day), one.items.map(bought).join(", "))));
+    element("li", {}, element("time", { dateTime: one.day }, one.day), ...basketOf(one.items.map(bought)))));
+}
+
+function basketOf(names) {
+  if (names.length <= AT_ONCE) return [names.join(", ")];
+  const rest = names.slice(AT_ONCE);
+  return [`${names.slice(0, AT_ONCE).join(", ")}, `,
+    element("details", {}, element("summary", {}, `and ${rest.length} more`), rest.join(", "))];
 }
 
 function bought(item) {
@@ -94,7 +102,9 @@ async function ask() {
     const answer = await post("recommend", { ...question, mode: list.mode });
     if (mine === asked) list.show(answer, performance.now() - began, taken);
   })).catch((error) => {
-    if (mine === asked) fail(error);
+    if (mine !== asked) return;
+    for (const list of lists) list.clearForgotten();
+    fail(error);
   });
 }
 

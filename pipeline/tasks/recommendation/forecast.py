@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core import learning_curve, pictures
+from pipeline.core.pilots import Pilots, extrapolate
 from pipeline.tasks.recommendation.parameters import Forecast
 
 LIST = 20  # products of a list that are judged
@@ -46,22 +46,6 @@ def forecast(params: Any, prepared: Path, picture: Path) -> dict[str, Any]:
         sizes.append(len(chosen))
     missed = np.array([1 - recall.mean() for recall in recalls])
     noise = np.array([recall.std() / np.sqrt(len(recall)) for recall in recalls])
-    counts = np.array(sizes)
-    curve = learning_curve.fit(counts, missed, noise, draws=pilots.draws, seed=pilots.seed)
-    goal_error = 1 - params.goals.recall_at_20_min
-    error, (low, high) = curve.error(len(customers))
-    x = np.geomspace(counts.min(), len(customers), 40)
-    band = np.array([(middle, *bounds) for middle, bounds in map(curve.error, x)]).T
-    pictures.learning_curve(counts, missed, (x, band[0], band[1], band[2]), goal_error, picture)
-    return {
-        "items": len(customers),
-        "unit": "customers",
-        "goal": params.goals.recall_at_20_min,
-        "score": 1 - error,
-        "score_interval": [1 - high, 1 - low],
-        "items_needed": curve.items_for(goal_error),
-        "pilots": [
-            {"items": size, "repeat": repeat, "error": float(wrong)}
-            for size, (_, repeat), wrong in zip(sizes, runs, missed, strict=True)
-        ],
-    }
+    found = Pilots("customers", np.array(sizes), [repeat for _, repeat in runs], missed, noise)
+    goal = params.goals.recall_at_20_min
+    return extrapolate(found, len(customers), goal, draws=pilots.draws, seed=pilots.seed, picture=picture)

@@ -26,7 +26,6 @@ from pipeline.core import model_package, quiet
 from pipeline.core.errors import FullcycleError
 from pipeline.core.paths import Paths
 from pipeline.core.statistics import clustered_mean
-from pipeline.tasks.recommendation import train
 from pipeline.tasks.recommendation.data import network
 from pipeline.tasks.recommendation.data.dataset import read_catalogue, read_split
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
@@ -102,12 +101,10 @@ def fit_trees(paths: Paths, params: Train, trees: int, questions: int) -> tuple[
     """LambdaRank on questions of the past, and what its training took."""
     import lightgbm
 
-    past = train.read_past(paths, params)
-    asked = params.examples
-    made = examples.training(
-        past, past.parts[-1].first_day, asked.origins, asked.every_days, asked.horizon_days,
-        asked.live_share, asked.hidden_share, min(questions, asked.questions_max), params.seed,
-    )  # fmt: skip
+    past = examples.read_past(paths.prepared, params)
+    fewer = {"questions_max": min(questions, params.examples.questions_max)}
+    asked = params.examples.model_copy(update=fewer)
+    made = examples.training(past, past.parts[-1].first_day, asked, params.seed)
     features, relevant, sizes = rows(made)
     names, count = made.inputs.names, len(made)
     del made, past

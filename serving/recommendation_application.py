@@ -11,7 +11,7 @@ from starlette.responses import Response
 from pipeline.core.serve_parameters import Serve
 from pipeline.tasks.recommendation.data.asking import KINDS, MODES, Answer, Ask, Basket, Event, Id
 from serving import recommendation_input, recommendation_openapi, request_body
-from serving.application import Application, Endpoint, json_response, run
+from serving.application import Application, Endpoint, Model, json_response, run
 from serving.follower import Follower
 from serving.prediction_log import new_id
 from serving.recommendation_log import Recommendation, RecommendationLog
@@ -23,15 +23,9 @@ LISTED = 20  # where the address does not say how many
 UNKNOWN_SHOWN = 5  # unknown products named in a note
 
 
-class Recommender(Protocol):
+class Recommender(Model, Protocol):
     """What is asked of pipeline.tasks.recommendation.data.recommender.Recommender."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def sha256(self) -> str: ...
     @property
     def attributes(self) -> Mapping[str, Sequence[str]]: ...
     @property

@@ -4,18 +4,15 @@ Every key is declared, none has a default: DVC can only see what stands in param
 An error names the place (`params.yaml: projects.digits.train.epochs`), the value and what is allowed.
 """
 
-import difflib
-import textwrap
-import types
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pipeline.core import parameter_errors
 from pipeline.core.errors import ParameterError
 
-VALUE_SHOWN = 100  # characters of a refused value, in a message
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -226,7 +223,7 @@ def read_one(path: Path, project: str) -> Any:
     projects = read(path)
     if project not in projects:
         raise ParameterError(
-            f"{path.name}: no project {project!r}{_suggest(project, projects)}. "
+            f"{path.name}: no project {project!r}{parameter_errors.suggestion(project, projects)}. "
             f"There are: {', '.join(projects)}."
         )
     return projects[project]
@@ -250,77 +247,4 @@ def checked(model: type[Model], values: dict[str, Any], where: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ParameterError(_explain(where, error, model)) from None
-
-
-def _explain(where: str, error: ValidationError, model: type[BaseModel]) -> str:
-    lines = []
-    found = error.errors()
-    for item in found:
-        if any(item["loc"] == other["loc"][: len(item["loc"])] for other in found if other is not item):
-            continue  # says in general what another says in particular
-        location = [str(part) for part in item["loc"]]
-        key = ".".join([where, *_yaml_location(location, model)])
-        match item["type"]:
-            case "missing":
-                lines.append(f"{key}: missing. Add it, as the shipped projects have it.")
-            case "extra_forbidden":
-                siblings = _fields_at(model, location[:-1])
-                hint = _suggest(location[-1], siblings)
-                allowed = f" Allowed here: {', '.join(sorted(siblings))}." if siblings else ""
-                lines.append(f"{key}: unknown key{hint}.{allowed}")
-            case _:
-                wrong = item["msg"].removeprefix("Value error, ")  # pydantic's, before what a validator says
-                if isinstance(item["input"], dict):  # a whole section; the message says what of it
-                    lines.append(f"{key}: {wrong}.")
-                else:
-                    given = textwrap.shorten(repr(item["input"]), VALUE_SHOWN, placeholder=" ...")
-                    lines.append(f"{key}: {given} is not allowed: {wrong}.")
-    return "\n".join(lines)
-
-
-def _yaml_location(location: list[str], model: Any) -> list[str]:
-    """Drops the names that pydantic adds for the branch of a union; YAML has no such key."""
-    kept = []
-    for part in location:
-        inside, is_branch = _step(model, part)
-        if not is_branch:
-            kept.append(part)
-        model = inside
-    return kept
-
-
-def _step(model: Any, part: str) -> tuple[Any, bool]:
-    """What is declared under `part` of `model`, and whether `part` only names a branch of a union."""
-    models = _models(model)
-    fields = [
-        info.annotation for m in models for name, info in m.model_fields.items() if part in (name, info.alias)
-    ]
-    if fields:
-        return fields[0], False
-    branch = tuple(m for m in models if any(part in _literals(f.annotation) for f in m.model_fields.values()))
-    if branch and not part.isdigit():
-        return Union[branch], True  # noqa: UP007 - built from a tuple
-    return model, False
-
-
-def _literals(annotation: Any) -> set[str]:
-    return {str(value) for value in get_args(annotation)} if get_origin(annotation) is Literal else set()
-
-
-def _fields_at(model: Any, location: list[str]) -> set[str]:
-    """Names of the keys allowed at `location` of `model`; of all branches where it is a union."""
-    for part in location:
-        model, _ = _step(model, part)
-    return {info.alias or name for m in _models(model) for name, info in m.model_fields.items()}
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return [annotation] if issubclass(annotation, BaseModel) else []
-    return [m for part in get_args(annotation) for m in _models(part)]
-
-
-def _suggest(given: str, known: Any) -> str:
-    close = difflib.get_close_matches(given, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+        raise ParameterError(parameter_errors.explained(where, error, model)) from None

@@ -7,9 +7,12 @@ torchrun or SLURM starts all of them.
 """
 
 import os
+from typing import TYPE_CHECKING
 
 from pipeline.core.errors import ParameterError
-from pipeline.core.parameters import Hardware
+
+if TYPE_CHECKING:
+    from pipeline.core.parameters import Hardware
 
 # Lightning's launcher, torchrun and SLURM number processes in these; the first has 0 in each that is set.
 NUMBERS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
@@ -20,7 +23,7 @@ def is_first() -> bool:
     return not any(int(os.environ.get(name) or 0) for name in NUMBERS)
 
 
-def refuse_mismatch(hardware: Hardware) -> None:
+def refuse_mismatch(hardware: "Hardware") -> None:
     """ParameterError: other processes were started than the parameters say; each would train by itself."""
     if isinstance(hardware.devices, str):
         return  # Lightning counts the devices, and holds them to what was started

@@ -51,10 +51,6 @@ class Quality:
     level: float | None = None
     test: str | None = None
 
-    @property
-    def is_good(self) -> bool:
-        return self.outcome in ("better", "not worse")
-
 
 class Clients:
     """Scores as they came, of clients in the order of their first ones."""

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import torch
 import yaml
 from mlflow import MlflowClient
 
-from pipeline import cli
 from pipeline.core.errors import ModelError
 from pipeline.core.parameters import load
 from pipeline.core.statistics import student_interval
@@ -22,6 +20,7 @@ from pipeline.tasks.image_classification.learning import ablation, networks, san
 from pipeline.tasks.image_classification.learning.gradients import layer_norms
 from pipeline.tasks.image_classification.parameters import BASE, Image, Train
 from tests import synthetic_digits
+from tests.command_line import exit_code
 from tests.imports import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -62,13 +61,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def ablate(monkeypatch: pytest.MonkeyPatch, project: str = "digits") -> int:
     """The exit code of the command line."""
-    monkeypatch.setattr(sys, "argv", ["fullcycle", "ablate", project])
-    try:
-        cli.main()
-    except SystemExit as stopped:
-        assert isinstance(stopped.code, int)
-        return stopped.code
-    return 0
+    return exit_code(monkeypatch, "ablate", project)
 
 
 def change(folder: Path, **values: Any) -> None:

@@ -1,9 +1,7 @@
 """`fullcycle new --images`: a user's own pictures become a project, or the user is told what is wrong."""
 
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +17,7 @@ from pipeline.core.parameters import load
 from pipeline.core.paths import Paths
 from pipeline.tasks.image_classification import collect, label, prepare, validate
 from pipeline.tasks.image_classification.new_pictures import look
+from tests.command_line import fullcycle
 from tests.image_classification.picture_folder import picture, write
 from tests.imports import ROOT
 
@@ -30,15 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def new(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from pipeline.cli import main; main()", "new", *words],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    return fullcycle(folder, "new", *words)
 
 
 def section(folder: Path, name: str) -> dict[str, Any]:

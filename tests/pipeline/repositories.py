@@ -22,7 +22,8 @@ def make(tmp_path_factory: pytest.TempPathFactory, content: dict[str, Any]) -> t
     folder, elsewhere = tmp_path_factory.mktemp("repository"), tmp_path_factory.mktemp("stores")
     for name in ("pipeline", "serving", "labels"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "bentofile.yaml", ".dvcignore", ".gitignore"):
+    (folder / "registry").mkdir()
+    for name in ("dvc.yaml", "registry/dvc.yaml", "bentofile.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     environment = os.environ | {

@@ -1,20 +1,19 @@
 """Who is champion, by whom and why; going back; waiting for a person; a registry that forgot."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from pipeline.cli import main
 from pipeline.core import alias_history, champions, model_package, promotion, registry, registry_state
 from pipeline.core.alias_history import History
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import ModelError
 from pipeline.core.paths import Paths
 from pipeline.core.registry import CHAMPION
+from tests.command_line import exit_code
 from tests.conftest import run_stage
 from tests.pipeline import candidates
 from tests.pipeline.candidates import aliases, client, evaluated, model, run
@@ -55,13 +54,8 @@ def fullcycle(two: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
     def run_words(*words: str) -> Said:
         monkeypatch.chdir(two.root)
-        monkeypatch.setattr(sys, "argv", ["fullcycle", *words])
         capsys.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code or 0)
+        code = exit_code(monkeypatch, *words)
         told = capsys.readouterr()
         return Said(code, told.out, told.err)
 

@@ -3,7 +3,6 @@
 import copy
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 import sqlalchemy
 import yaml
 
-from pipeline.cli import main
 from pipeline.core import (
     alias_history,
     champions,
@@ -26,6 +24,7 @@ from pipeline.core import (
 )
 from pipeline.core.paths import Paths
 from pipeline.core.registry import CHALLENGER, CHAMPION, Version
+from tests.command_line import exit_code
 from tests.pipeline import candidates
 from tests.pipeline.candidates import aliases, client, model, run
 
@@ -78,13 +77,8 @@ def trial(
 
     def run_words(*words: str) -> Said:
         monkeypatch.chdir(two.root)
-        monkeypatch.setattr(sys, "argv", ["fullcycle", "trial", "digits", *words])
         capsys.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code or 0)
+        code = exit_code(monkeypatch, "trial", "digits", *words)
         told = capsys.readouterr()
         return Said(code, told.out, told.err)
 

@@ -113,7 +113,6 @@ def test_counts_of_a_product_bought_thrice() -> None:
     assert found.count.tolist() == [3, 1, 1]
     assert found.age.tolist() == [5, 15, 5]
     assert found.lag.tolist() == [0, 2, 0]
-    assert found.first_age.tolist() == [15, 15, 5]
     assert found.first_lag.tolist() == [2, 2, 0]
     assert found.gap.tolist() == [5, 0, 0]  # 4 and 6 days
     assert found.gap_spread.tolist() == [1, 0, 0]

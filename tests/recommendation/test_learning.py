@@ -70,6 +70,12 @@ def asked(past: Past) -> Examples:
     return examples.at(past, day, past.next_baskets(day, WEEK))
 
 
+def training(past: Past, **said: float) -> Examples:
+    """Questions of as many weeks before the validation part."""
+    asked = train_params().examples.model_copy(update={"every_days": WEEK, "horizon_days": WEEK, **said})
+    return examples.training(past, past.parts[1].first_day, asked, seed=1)
+
+
 def made(past: Past, asked: Examples, params: Train) -> Ranker:
     torch.manual_seed(0)
     mean, std = fitting.feature_statistics(asked)
@@ -87,7 +93,7 @@ def test_targets_are_the_first_baskets_of_the_days_asked_about(past: Past) -> No
 
 
 def test_live_baskets_are_taken_out_of_the_answers_and_hidden_customers_have_no_history(past: Past) -> None:
-    found = examples.training(past, past.parts[1].first_day, 3, WEEK, WEEK, 1.0, 1.0, 400, seed=1)
+    found = training(past, origins=3, live_share=1.0, hidden_share=1.0, questions_max=400)
     held = found.inputs.features[..., found.inputs.names.index("basket_products")].max(axis=1)
     assert (held > 0).mean() > 0.4
     nobody = found.customers < 0
@@ -96,8 +102,7 @@ def test_live_baskets_are_taken_out_of_the_answers_and_hidden_customers_have_no_
 
 
 def test_training_questions_are_thinned_to_the_most_that_is_allowed(past: Past) -> None:
-    until = past.parts[1].first_day
-    few = examples.training(past, until, 4, WEEK, WEEK, 0.0, 0.0, 60, seed=1)
+    few = training(past, origins=4, live_share=0.0, hidden_share=0.0, questions_max=60)
     assert 30 < len(few) <= 60
 
 
@@ -245,7 +250,7 @@ def test_answers_that_do_not_belong_to_their_questions_are_told(
 ) -> None:
     monkeypatch.setattr(debugging_checks, "UNSEEN_MIN", 20)  # this shop is small
     params = train_params()
-    found = examples.training(past, past.parts[1].first_day, 4, WEEK, WEEK, 0.0, 0.0, 600, seed=1)
+    found = training(past, origins=4, live_share=0.0, hidden_share=0.0, questions_max=600)
     sound = sanity.check(made(past, found, params), params, found)
     assert sound["line_up_z"] > 2
     torch.manual_seed(0)

@@ -1,9 +1,7 @@
 """`fullcycle new`: a user's own shop becomes a project, or the user is told what to say."""
 
-import os
 import shutil
 import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from pipeline.tasks.recommendation.column_names import guess, kind_of
 from pipeline.tasks.recommendation.new import cuts
 from pipeline.tasks.recommendation.new_sources import said
 from tests import synthetic_shop
+from tests.command_line import fullcycle
 from tests.imports import ROOT
 from tests.recommendation.shop_project import ShopProject
 from tests.synthetic_shop import Tables
@@ -34,15 +33,7 @@ def folder(tmp_path: Path, shop_tables: Tables) -> Path:
 
 
 def new(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from pipeline.cli import main; main()", "new", *words],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    return fullcycle(folder, "new", *words)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -1,6 +1,5 @@
 """`fullcycle recommend`: as of any date, with nothing that came later, and with every mistake explained."""
 
-import sys
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipeline import cli
 from pipeline.tasks.recommendation.data.asking import MODES, Ask
 from pipeline.tasks.recommendation.data.recommender import Recommender
+from tests.command_line import exit_code
 from tests.imports import ROOT
 from tests.recommendation import shop_package
 from tests.recommendation.shop_project import ShopProject
@@ -43,13 +42,7 @@ def no_store_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def recommend(root: Path, monkeypatch: pytest.MonkeyPatch, *words: str, project: str = "shop") -> int:
     """The exit code of the command line."""
     monkeypatch.chdir(root)
-    monkeypatch.setattr(sys, "argv", ["fullcycle", "recommend", project, *words])
-    try:
-        cli.main()
-    except SystemExit as stopped:
-        assert isinstance(stopped.code, int)
-        return stopped.code
-    return 0
+    return exit_code(monkeypatch, "recommend", project, *words)
 
 
 def lists(path: Path) -> dict[Any, list[Any]]:

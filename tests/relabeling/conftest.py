@@ -1,6 +1,5 @@
 """A project whose stage `label` has left a queue: twelve digits, of which three are doubtful."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import cli
 from pipeline.core.paths import Paths
 from tests import collected_images
+from tests.command_line import exit_code
 from tests.imports import ROOT
 
 CLASSES = tuple("0123456789")
@@ -70,12 +69,7 @@ def labels(paths: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.setattr("pipeline.relabeling.command._git_user", lambda: "Ada")
 
     def run(*words: str | Path) -> Done:
-        monkeypatch.setattr(sys, "argv", ["fullcycle", "labels", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
+        code = exit_code(monkeypatch, "labels", *map(str, words))
         said = capsys.readouterr()
         return Done(code, said.out, said.err)
 

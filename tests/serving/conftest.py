@@ -21,8 +21,8 @@ from serving.image_model import ImageModel, load
 from serving.metrics import metrics
 from serving.recommendation_application import RecommendationApplication, RecommendationState
 from serving.recommendation_log import RecommendationLog
+from tests.command_line import Command, exit_code
 from tests.serving.asgi_client import AsgiClient
-from tests.serving.command_line import Command, command
 from tests.serving.fake_recommender import FakeRecommender
 from tests.serving.postgresql import Server, missing
 from tests.serving.synthetic import SETTINGS, SHOP_SETTINGS, write_package
@@ -60,7 +60,14 @@ def fullcycle(
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(prediction_log_url.URL_VARIABLE, log_url)
-    return command(monkeypatch, capsys)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = exit_code(monkeypatch, *words)
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return run
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_who_waited_too_long_is_not_begun() -> None:
     late = threads.submit(done.append, 1)
     time.sleep(0.1)
     release.set()
-    with pytest.raises(HttpError, match=r"would wait 0\.1 s") as caught:
+    with pytest.raises(HttpError, match=r"would wait \d+\.\d s") as caught:
         late.result(10)
     assert caught.value.headers == {"retry-after": "1"}
     assert not done
@@ -90,11 +90,13 @@ def test_who_comes_when_the_event_loop_is_late_is_refused() -> None:
             threads.check()  # one hiccup refuses nobody
             time.sleep(0.3)  # what came before is worked on, in the loop
             await asyncio.sleep(0.001)
-        assert 0.2 < delay.seconds() < 1.0
+        assert delay.seconds() > 0.2
         with pytest.raises(HttpError, match="would wait"):
             threads.check()
-        await asyncio.sleep(4 * LOOK_SECONDS)
-        assert delay.seconds() < 0.05
+        end = time.monotonic() + 10
+        while delay.seconds() > 0.05:  # it is over as soon as the loop is on time again
+            assert time.monotonic() < end
+            await asyncio.sleep(LOOK_SECONDS)
         threads.check()
 
     asyncio.run(rush())

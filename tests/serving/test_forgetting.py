@@ -18,7 +18,7 @@ from serving.metrics import metrics
 from serving.prediction_log import new_id
 from serving.recommendation_log import Recommendation, RecommendationLog
 from serving.retention import Retention
-from tests.serving.command_line import Command
+from tests.command_line import Command
 from tests.serving.logs import count, written
 from tests.serving.synthetic import DIGITS
 
@@ -243,8 +243,10 @@ def test_a_service_deletes_what_is_older_than_it_keeps(
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert count(log_url, prediction_log.predictions, id=new) == 1
-    assert not [id_ for id_ in ids if id_.encode() in stored_bytes(log_url)]
+    stored = stored_bytes(log_url)
+    assert not [id_ for id_ in ids if id_.encode() in stored]
     late = predict(log, OLD)  # became too old while it ran
+    deadline = time.monotonic() + 20
     while log.pending or count(log_url, prediction_log.predictions, id=late):
         assert time.monotonic() < deadline
         time.sleep(0.02)

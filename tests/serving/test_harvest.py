@@ -27,7 +27,7 @@ from serving.image_log import ImageLog, ImagePrediction
 from serving.metrics import metrics
 from serving.prediction_log import new_id
 from serving.recommendation_log import Recommendation, RecommendationLog
-from tests.serving.command_line import Command
+from tests.command_line import Command
 from tests.serving.logs import count, written
 from tests.serving.synthetic import DIGITS
 

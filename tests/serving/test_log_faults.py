@@ -3,6 +3,7 @@
 import json
 import resource
 import sqlite3
+import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -102,9 +103,9 @@ def feedback_waits_and_predictions_do_not(
         time.sleep(0.1)
     said = {row["id"]: row["feedback"] for row in read_predictions(log_url) if row["feedback"]}
     assert said.keys() & ids == {before[1]["prediction_id"], known, during[0]["prediction_id"]}
-    calm, troubled = (sorted(answer["seconds"] for answer in part) for part in (before, during))
-    assert troubled[PREDICTIONS // 2] < 3 * calm[PREDICTIONS // 2] + 0.02
-    assert troubled[-1] < 1.0
+    # Who waited for the log would wait for two seconds or more, each time.
+    assert statistics.median(answer["seconds"] for answer in during) < 0.25
+    assert max(answer["seconds"] for answer in during) < 1.5
     assert "fullcycle_prediction_log_dropped_total 0.0" in httpx.get(service.url + "/metrics").text
 
 

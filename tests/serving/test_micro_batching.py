@@ -176,7 +176,7 @@ def test_a_question_that_waited_too_long_is_not_answered() -> None:
         late = batcher.ask("a", 2)
         await asyncio.sleep(0.1)
         doubling.go_on.set()
-        with pytest.raises(HttpError, match=r"waited 0\.1 s") as caught:
+        with pytest.raises(HttpError, match=r"waited \d+\.\d s") as caught:
             await late
         assert caught.value.headers == {"retry-after": "1"}
         return await first

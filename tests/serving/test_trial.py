@@ -250,7 +250,7 @@ def test_a_slow_shadow_slows_nobody_and_its_queue_ends(tried: ImageState) -> Non
         given = trial.asked(tried.model, None)
         assert given is not None
         given.shown(IMAGE, ["0" * 32], datetime.now(UTC))
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 10
     trials.wait_until(lambda: asked)
     assert trial._waiting <= 5
     release.set()

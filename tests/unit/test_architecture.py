@@ -14,7 +14,7 @@ from tests.imports import ROOT, closure, hooks, imported
 
 STAGES = list(PHASES)
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-LOOK = "registry"  # no stage of the lifecycle: it looks at what DVC cannot see
+LOOK = yaml.safe_load((ROOT / "registry/dvc.yaml").read_text())["stages"]["look"]
 # What a stage uses without importing it: `deploy` ships the service, and reads its build file.
 SHIPPED = {
     "deploy": {"serving", "bentofile.yaml", *(f"pipeline/tasks/{task}/data" for task in tasks.names())}
@@ -27,7 +27,7 @@ def modules(pattern: str) -> list[str]:
 
 def test_stage_module_and_dvc_stage_are_the_same_set() -> None:
     stage_modules = {Path(path).stem for path in modules("pipeline/*.py")} - {"__init__", "cli"}
-    assert stage_modules == set(STAGES) == set(DVC) - {LOOK}
+    assert stage_modules == set(STAGES) == set(DVC)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -78,7 +78,7 @@ def test_every_stage_is_described_and_leaves_evidence(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", ["register", "deploy", "monitor"])
 def test_what_reads_the_registry_follows_when_it_was_changed(stage: str) -> None:
-    assert DVC[LOOK]["always_changed"] and DVC[LOOK]["outs"] == [{"registry/looked": {"cache": False}}]
+    assert LOOK["always_changed"] and LOOK["outs"] == [{"registry/looked": {"cache": False}}]
     assert {"registry/looked", "registry/${key}/aliases.json"} <= set(DVC[stage]["do"]["deps"])
 
 
@@ -97,6 +97,16 @@ def test_core_imports_neither_stages_nor_serving(file: str) -> None:
     assert not outside
 
 
+@pytest.mark.parametrize("file", [file for file in modules("pipeline/*.py") if file != "pipeline/cli.py"])
+def test_stages_import_core_alone_and_look_tasks_up_by_name(file: str) -> None:
+    assert not {f for f in imported(file) if not f.startswith(("pipeline/core/", "pipeline/__init__.py"))}
+
+
+@pytest.mark.parametrize("file", modules("pipeline/sources/*.py"))
+def test_sources_import_core_alone(file: str) -> None:
+    assert not {f for f in imported(file) if not f.startswith(("pipeline/core/", "pipeline/sources/"))}
+
+
 @pytest.mark.parametrize("file", modules("pipeline/tasks/**/*.py"))
 def test_tasks_import_neither_stages_nor_serving_nor_other_tasks(file: str) -> None:
     own = "/".join(Path(file).parts[:3])
@@ -108,6 +118,20 @@ def test_tasks_import_neither_stages_nor_serving_nor_other_tasks(file: str) -> N
         own,
     )
     assert not {f for f in imported(file) if not f.startswith(allowed)}
+
+
+@pytest.mark.parametrize(
+    ("folder", "below"),
+    [("data", ("data",)), ("learning", ("data", "learning")), ("testing", ("data", "learning", "testing"))],
+)
+@pytest.mark.parametrize("task", tasks.names())
+def test_in_a_task_data_knows_no_networks_and_networks_no_evaluation(
+    task: str, folder: str, below: tuple[str, ...]
+) -> None:
+    inside = f"pipeline/tasks/{task}/"
+    for file in modules(f"{inside}{folder}/**/*.py"):
+        own = {f.removeprefix(inside) for f in imported(file) if f.startswith(inside)}
+        assert not {f for f in own if not f.startswith(below) and not f.endswith("parameters.py")}, file
 
 
 @pytest.mark.parametrize("file", modules("pipeline/relabeling/*.py"))
@@ -127,6 +151,17 @@ def test_serving_imports_no_stage_and_no_network(file: str) -> None:
     stages = {f"pipeline/{stage}.py" for stage in STAGES}
     assert not found & stages
     assert not {f for f in found if "/learning/" in f}
+
+
+def test_a_bento_holds_the_code_that_the_services_import_and_no_other() -> None:
+    run, todo = set(), set(modules("serving/*.py"))
+    while todo:
+        file = todo.pop()
+        run.add(file)
+        packages = {str(folder / "__init__.py") for folder in Path(file).parents}
+        todo |= {each for each in {*imported(file), *packages} - run if (ROOT / each).is_file()}
+    held = yaml.safe_load((ROOT / "bentofile.yaml").read_text())["include"]
+    assert {file for pattern in held for file in modules(pattern) if file.endswith(".py")} == run
 
 
 @pytest.mark.parametrize("file", modules("pipeline/**/*.py") + modules("serving/**/*.py"))

@@ -1,29 +1,15 @@
 """The command line: clear answers, exit codes that scripts can use."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pipeline.core.artifacts import write_json
 from pipeline.core.service_process import free_port
+from tests.command_line import fullcycle
 from tests.imports import ROOT
-
-
-def fullcycle(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from pipeline.cli import main; main()", *words],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 @pytest.fixture

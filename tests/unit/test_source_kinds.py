@@ -108,7 +108,10 @@ def test_a_folder_that_dvc_does_not_know(paths: Paths) -> None:
         sources.fetch(source("dvc", path="pictures"), paths)
 
 
-def test_a_folder_that_dvc_tracks_is_pulled(paths: Paths, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_folder_that_dvc_tracks_is_pulled(
+    paths: Paths, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path_factory.mktemp("site")))
     remote = tmp_path_factory.mktemp("remote")
     folder = paths.root / "pictures"
     folder.mkdir()

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core import learning_curve, pictures
 from pipeline.core.errors import ParameterError
+from pipeline.core.pilots import Pilots, extrapolate
 from pipeline.tasks.image_classification.data.dataset import read_split
 from pipeline.tasks.image_classification.data.pixel_statistics import channel_statistics
 from pipeline.tasks.image_classification.parameters import Forecast
@@ -44,24 +44,10 @@ def forecast(params: Any, prepared: Path, picture: Path) -> dict[str, Any]:
         fitting.fit(network, pilots.recipe, pilots.seed + repeat, (pixels, labels))
         errors.append(float(np.mean(fitting.predict(network, val.pixels).argmax(1) != val.labels)))
     sizes = np.array([size for size, _ in runs])
-    # A pilot without a single error counts as half an error, since its logarithm must exist.
-    observed = np.maximum(errors, 0.5 / len(val))
+    least = 0.5 / len(val)  # a pilot without a single error counts as half an error
+    observed = np.maximum(errors, least)
     noise = np.sqrt(observed * (1 - observed) / len(val))
-    curve = learning_curve.fit(sizes, observed, noise, draws=pilots.draws, seed=pilots.seed)
-    goal_error = 1 - params.goals.accuracy_min
-    error, (low, high) = curve.error(len(train))
-    x = np.geomspace(sizes.min(), len(train), 40)
-    band = np.array([(middle, *bounds) for middle, bounds in map(curve.error, x)]).T
-    pictures.learning_curve(sizes, np.array(errors), (x, band[0], band[1], band[2]), goal_error, picture)
-    return {
-        "items": len(train),
-        "unit": "training images",
-        "goal": params.goals.accuracy_min,
-        "score": 1 - error,
-        "score_interval": [1 - high, 1 - low],
-        "items_needed": curve.items_for(goal_error),
-        "pilots": [
-            {"items": int(size), "repeat": repeat, "error": wrong}
-            for (size, repeat), wrong in zip(runs, errors, strict=True)
-        ],
-    }
+    found = Pilots("training images", sizes, [repeat for _, repeat in runs], np.array(errors), noise, least)
+    return extrapolate(
+        found, len(train), params.goals.accuracy_min, draws=pilots.draws, seed=pilots.seed, picture=picture
+    )

@@ -5,10 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core import learning_curve, pictures
-from pipeline.tasks.recommendation.data.dataset import read_catalogue, read_split
-from pipeline.tasks.recommendation.data.retrieval import Retrieval
-from pipeline.tasks.recommendation.data.state import CATALOGUE
+from pipeline.core.pilots import Pilots, extrapolate
 from pipeline.tasks.recommendation.parameters import Forecast
 
 LIST = 20  # products of a list that are judged
@@ -27,14 +24,9 @@ def forecast(params: Any, prepared: Path, picture: Path) -> dict[str, Any]:
 
     pilots: Forecast = params.forecast
     recipe, asked = pilots.recipe, pilots.recipe.examples
-    parts = [read_split(prepared / split) for split in ("train", "val")]
-    catalogue = read_catalogue(prepared / "train" / CATALOGUE)
-    past = examples.Past(parts, catalogue, Retrieval(**recipe.retrieval.model_dump()), asked.similarity_days)
-    val_from = parts[-1].first_day
-    training = examples.training(
-        past, val_from, asked.origins, asked.every_days, asked.horizon_days,
-        asked.live_share, asked.hidden_share, asked.questions_max, pilots.seed,
-    )  # fmt: skip
+    past = examples.read_past(prepared, recipe)
+    val_from = past.parts[-1].first_day
+    training = examples.training(past, val_from, asked, pilots.seed)
     rng = np.random.default_rng(pilots.seed)
     validation = examples.at(
         past, val_from, examples.some(past.next_baskets(val_from, asked.horizon_days), pilots.questions, rng)
@@ -47,29 +39,13 @@ def forecast(params: Any, prepared: Path, picture: Path) -> dict[str, Any]:
         chosen = rng.choice(customers, max(1, round(share * len(customers))), replace=False)
         rows = np.flatnonzero(np.isin(training.customers, chosen))
         lightning.seed_everything(pilots.seed + repeat, verbose=False)
-        ranker = networks.build(recipe.network, catalogue.codes, mean, std, recipe.retrieval.baskets)
+        ranker = networks.build(recipe.network, past.catalogue.codes, mean, std, recipe.retrieval.baskets)
         fitting.fit(ranker, recipe, pilots.seed + repeat, training.rows(rows))
         scores = np.where(validation.inputs.products >= 0, scoring.scores(ranker, validation), -np.inf)
         recalls.append(ranking.recall(scores, validation.relevant, validation.wanted, LIST))
         sizes.append(len(chosen))
     missed = np.array([1 - recall.mean() for recall in recalls])
     noise = np.array([recall.std() / np.sqrt(len(recall)) for recall in recalls])
-    counts = np.array(sizes)
-    curve = learning_curve.fit(counts, missed, noise, draws=pilots.draws, seed=pilots.seed)
-    goal_error = 1 - params.goals.recall_at_20_min
-    error, (low, high) = curve.error(len(customers))
-    x = np.geomspace(counts.min(), len(customers), 40)
-    band = np.array([(middle, *bounds) for middle, bounds in map(curve.error, x)]).T
-    pictures.learning_curve(counts, missed, (x, band[0], band[1], band[2]), goal_error, picture)
-    return {
-        "items": len(customers),
-        "unit": "customers",
-        "goal": params.goals.recall_at_20_min,
-        "score": 1 - error,
-        "score_interval": [1 - high, 1 - low],
-        "items_needed": curve.items_for(goal_error),
-        "pilots": [
-            {"items": size, "repeat": repeat, "error": float(wrong)}
-            for size, (_, repeat), wrong in zip(sizes, runs, missed, strict=True)
-        ],
-    }
+    found = Pilots("customers", np.array(sizes), [repeat for _, repeat in runs], missed, noise)
+    goal = params.goals.recall_at_20_min
+    return extrapolate(found, len(customers), goal, draws=pilots.draws, seed=pilots.seed, picture=picture)

@@ -9,17 +9,12 @@ import numpy as np
 
 from pipeline.core import golden_set, model_package, pictures, starting
 from pipeline.core.gates import Gate
-from pipeline.core.paths import Paths
 from pipeline.core.stage import Context
 from pipeline.core.starting import Beginning
 from pipeline.core.training import Training
-from pipeline.tasks.recommendation.data.dataset import read_catalogue, read_split
 from pipeline.tasks.recommendation.data.inputs import BY_CANDIDATE, GIVEN
 from pipeline.tasks.recommendation.data.network import KNOWN_PRODUCTS
-from pipeline.tasks.recommendation.data.retrieval import Retrieval
-from pipeline.tasks.recommendation.data.state import CATALOGUE
 from pipeline.tasks.recommendation.parameters import Train
-from pipeline.tasks.recommendation.recipe_parameters import Recipe
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -43,10 +38,10 @@ def train(context: Context, interrupted: Path, folder: Path, beginning: Beginnin
 
     from pipeline.core import long_run
     from pipeline.core.lightning_training import device_name
-    from pipeline.tasks.recommendation.learning import continuing, export, sanity
+    from pipeline.tasks.recommendation.learning import continuing, examples, export, sanity
 
     params = context.params.train
-    past = read_past(context.paths, params)
+    past = examples.read_past(context.paths.prepared, params)
     ranker, training, validation = _begin(context, past)
     checked = sanity.check(ranker, params, training)
     if beginning:
@@ -100,9 +95,10 @@ def train(context: Context, interrupted: Path, folder: Path, beginning: Beginnin
 def take_part(context: Context, interrupted: Path) -> None:
     """The same training in another process than the first, which alone leaves what `train` leaves."""
     from pipeline.core import long_run
+    from pipeline.tasks.recommendation.learning import examples
 
     params = context.params.train
-    fit = _fit(params, *_begin(context, read_past(context.paths, params)))
+    fit = _fit(params, *_begin(context, examples.read_past(context.paths.prepared, params)))
     long_run.take_part(fit, params, HISTORY, interrupted, context.run)
 
 
@@ -140,12 +136,8 @@ def _begin(context: Context, past: "Past") -> "tuple[Ranker, Examples, Examples]
 
     params = context.params.train
     val_from = past.parts[-1].first_day
-    asked = params.examples
-    training = examples.training(
-        past, val_from, asked.origins, asked.every_days, asked.horizon_days,
-        asked.live_share, asked.hidden_share, asked.questions_max, params.seed,
-    )  # fmt: skip
-    validation = examples.at(past, val_from, past.next_baskets(val_from, asked.horizon_days))
+    training = examples.training(past, val_from, params.examples, params.seed)
+    validation = examples.at(past, val_from, past.next_baskets(val_from, params.examples.horizon_days))
     lightning.seed_everything(params.seed, verbose=False)
     mean, std = fitting.feature_statistics(training)
     ranker = networks.build(params.network, past.catalogue.codes, mean, std, params.retrieval.baskets)
@@ -169,13 +161,3 @@ def _fit(
         validation,
         hardware=params.hardware,
     )
-
-
-def read_past(paths: Paths, recipe: Recipe) -> "Past":
-    """What may be trained on and chosen by: the training and the validation part."""
-    from pipeline.tasks.recommendation.learning import examples
-
-    parts = [read_split(paths.prepared / split) for split in ("train", "val")]
-    catalogue = read_catalogue(paths.prepared / "train" / CATALOGUE)
-    retrieval = Retrieval(**recipe.retrieval.model_dump())
-    return examples.Past(parts, catalogue, retrieval, recipe.examples.similarity_days)

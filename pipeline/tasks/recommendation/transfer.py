@@ -8,9 +8,7 @@ import numpy as np
 
 from pipeline.core import starting
 from pipeline.core.starting import Beginning
-from pipeline.tasks.recommendation.data.dataset import Catalogue, read_catalogue, read_split
-from pipeline.tasks.recommendation.data.retrieval import Retrieval
-from pipeline.tasks.recommendation.data.state import CATALOGUE
+from pipeline.tasks.recommendation.data.dataset import Catalogue
 from pipeline.tasks.recommendation.parameters import Parameters, Train
 
 if TYPE_CHECKING:
@@ -21,17 +19,11 @@ def trials(project: Parameters, prepared: Path) -> "Trials":
     from pipeline.tasks.recommendation.learning import examples
 
     recipe = project.train
-    asked = recipe.examples
-    parts = [read_split(prepared / split) for split in ("train", "val")]
-    catalogue = read_catalogue(prepared / "train" / CATALOGUE)
-    past = examples.Past(parts, catalogue, Retrieval(**recipe.retrieval.model_dump()), asked.similarity_days)
-    val_from = parts[-1].first_day
-    training = examples.training(
-        past, val_from, asked.origins, asked.every_days, asked.horizon_days,
-        asked.live_share, asked.hidden_share, asked.questions_max, recipe.seed,
-    )  # fmt: skip
-    validation = examples.at(past, val_from, past.next_baskets(val_from, asked.horizon_days))
-    return Trials(catalogue, training, validation, val_from)
+    past = examples.read_past(prepared, recipe)
+    val_from = past.parts[-1].first_day
+    training = examples.training(past, val_from, recipe.examples, recipe.seed)
+    validation = examples.at(past, val_from, past.next_baskets(val_from, recipe.examples.horizon_days))
+    return Trials(past.catalogue, training, validation, val_from)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipeline.core.onnx_export import save_without_paths
+from pipeline.core import onnx_export
 from pipeline.tasks.image_classification.parameters import Image
-
-OPSET = 20
 
 
 class Deployed(nn.Module):
@@ -25,19 +23,11 @@ class Deployed(nn.Module):
 
 def to_onnx(network: nn.Module, temperature: float, image: Image, path: Path) -> None:
     """Writes network.onnx with a free batch size, weights inside. The network must be on the CPU."""
-    deployed = Deployed(network, temperature).eval()
-    # A batch of 1 would be taken for a constant.
-    example = torch.zeros((2, image.channels, image.height, image.width), dtype=torch.uint8)
-    program = torch.onnx.export(
-        deployed,
-        (example,),
-        input_names=["image"],
-        output_names=["logits", "probabilities"],
+    onnx_export.export(
+        Deployed(network, temperature).eval(),
+        (torch.zeros((2, image.channels, image.height, image.width), dtype=torch.uint8),),
+        path,
+        inputs=["image"],
+        outputs=["logits", "probabilities"],
         dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1)}},
-        opset_version=OPSET,
-        dynamo=True,
-        external_data=False,
-        verbose=False,
     )
-    assert program is not None  # dynamo=True returns the program
-    save_without_paths(program.model_proto, path)

@@ -61,7 +61,7 @@ class ProductCounts:
 
     groups: keys question * P + product; question, product: int64
     count: baskets with it; decayed: (G, 4) by DECAY_DAYS; by_basket: (G, 2) by DECAY_BASKETS
-    age, lag: of the newest; first_age, first_lag: of the oldest; gap, gap_lag: mean between two;
+    age, lag: of the newest; first_lag: of the oldest; gap, gap_lag: mean between two;
     gap_spread: standard deviation of the gaps in days; pieces: mean; last_pieces: of the newest
     """
 
@@ -73,7 +73,6 @@ class ProductCounts:
     by_basket: np.ndarray
     age: np.ndarray
     lag: np.ndarray
-    first_age: np.ndarray
     first_lag: np.ndarray
     gap: np.ndarray
     gap_lag: np.ndarray
@@ -173,7 +172,6 @@ def _products(rows: Rows, age: np.ndarray, lag: np.ndarray, products: int) -> Pr
         by_basket=sums[:, 4:6],
         age=newest,
         lag=newest_lag,
-        first_age=oldest,
         first_lag=oldest_lag,
         gap=gap,
         gap_lag=(oldest_lag - newest_lag) / repeats,

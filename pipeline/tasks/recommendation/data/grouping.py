@@ -47,10 +47,6 @@ class Groups:
     def least(self, values: np.ndarray) -> np.ndarray:
         return np.minimum.reduceat(values[self.order], self.first) if len(self.first) else values[:0]
 
-    def union(self, values: np.ndarray) -> np.ndarray:
-        """Bitwise or of each group's whole numbers."""
-        return np.bitwise_or.reduceat(values[self.order], self.first) if len(self.first) else values[:0]
-
     def of_first(self, values: np.ndarray) -> np.ndarray:
         return values[self.order[self.first]]
 

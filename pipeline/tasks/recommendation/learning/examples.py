@@ -10,18 +10,20 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.tasks.recommendation.data import inputs, item_similarity, state
 from pipeline.tasks.recommendation.data.counts import Questions
-from pipeline.tasks.recommendation.data.dataset import Catalogue, Purchases
+from pipeline.tasks.recommendation.data.dataset import Catalogue, Purchases, read_catalogue, read_split
 from pipeline.tasks.recommendation.data.grouping import distinct, find
 from pipeline.tasks.recommendation.data.histories import Histories, build
 from pipeline.tasks.recommendation.data.item_similarity import ItemSimilarity
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
-from pipeline.tasks.recommendation.data.state import State
+from pipeline.tasks.recommendation.data.state import CATALOGUE, State
+from pipeline.tasks.recommendation.recipe_parameters import ExamplesParameters, Recipe
 
 BATCH = 128  # questions computed together
 INPUTS = ("products", "bought", "features", "sequence", "ages", "held")
@@ -178,27 +180,29 @@ def _joined(pieces: Sequence[Examples]) -> Examples:
     return Examples(replace(pieces[0].inputs, **arrays), *answers)
 
 
-def training(
-    past: Past, until: int, origins: int, every: int, horizon: int, live_share: float, hidden_share: float,
-    questions_max: int, seed: int,
-) -> Examples:  # fmt: skip
-    """Examples of many origins before `until`, the last one `horizon` days before it.
+def read_past(prepared: Path, recipe: Recipe) -> Past:
+    """What may be trained on and chosen by: the training and the validation part."""
+    parts = [read_split(prepared / split) for split in ("train", "val")]
+    catalogue = read_catalogue(prepared / "train" / CATALOGUE)
+    retrieval = Retrieval(**recipe.retrieval.model_dump())
+    return Past(parts, catalogue, retrieval, recipe.examples.similarity_days)
 
-    origins, every: how many, and the days between two; fewer where the data begins later
-    live_share, hidden_share: share of the questions asked again with a live basket; with the customer hidden
-    questions_max: more are thinned out evenly, so that memory stays bounded whatever the customers
-    """
+
+def training(past: Past, until: int, asked: ExamplesParameters, seed: int) -> Examples:
+    """Examples of many origins before `until`, the last one the horizon before it; fewer origins where the
+    data begins later. Of more questions than `asked` allows some are left out, evenly, so that memory stays
+    bounded whatever the customers."""
     rng = np.random.default_rng(seed)
-    days = [until - horizon - every * i for i in range(origins)][::-1]
-    days = [day for day in days if day > past.parts[0].first_day + horizon]
-    kept = questions_max / max(1, len(days))
+    days = [until - asked.horizon_days - asked.every_days * i for i in range(asked.origins)][::-1]
+    days = [day for day in days if day > past.parts[0].first_day + asked.horizon_days]
+    kept = asked.questions_max / max(1, len(days))
     store = None
     filled = 0
     for day in days:
-        for examples in _variants(past, day, horizon, live_share, hidden_share, kept, rng):
+        for examples in _variants(past, day, asked, kept, rng):
             useful = np.flatnonzero(examples.relevant.any(axis=1))
             if store is None:
-                store = _room(examples, questions_max + BATCH * len(days))
+                store = _room(examples, asked.questions_max + BATCH * len(days))
             filled = _put(store, examples, useful, filled)
     if store is None:
         raise ValueError("no origin lies late enough for a history before it")
@@ -206,16 +210,17 @@ def training(
 
 
 def _variants(
-    past: Past, day: int, horizon: int, live_share: float, hidden_share: float, kept: float,
-    rng: np.random.Generator,
-) -> Iterator[Examples]:  # fmt: skip
-    targets = past.next_baskets(day, horizon)
-    plain = min(1.0, kept / max(1, len(targets.customers)) / (1 + live_share + hidden_share))
+    past: Past, day: int, asked: ExamplesParameters, kept: float, rng: np.random.Generator
+) -> Iterator[Examples]:
+    """The questions of one day, about `kept` of them: plain, with a live basket, with the customer hidden."""
+    targets = past.next_baskets(day, asked.horizon_days)
+    times = 1 + asked.live_share + asked.hidden_share
+    plain = min(1.0, kept / max(1, len(targets.customers)) / times)
     chosen = _drawn(targets, plain, rng)
     if not len(chosen.customers):
         return
     yield at(past, day, chosen)
-    for share, anonymous in ((live_share, False), (hidden_share, True)):
+    for share, anonymous in ((asked.live_share, False), (asked.hidden_share, True)):
         again = _drawn(chosen, share, rng)
         baskets = [basket for basket in again.products if len(basket) > 1]
         if not baskets:

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import torch
 
-from pipeline.core.onnx_export import save_without_paths
+from pipeline.core import onnx_export
 from pipeline.tasks.recommendation.data.inputs import GIVEN, Inputs
 from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
-
-OPSET = 20
 
 
 def to_onnx(ranker: Ranker, example: Inputs, path: Path) -> None:
@@ -16,15 +14,15 @@ def to_onnx(ranker: Ranker, example: Inputs, path: Path) -> None:
 
     example: inputs of at least two questions; the network must be on the CPU
     """
-    # A batch of 1 would be taken for a constant.
     arguments = tuple(torch.from_numpy(array) for array in example.given(slice(2)))
     questions, candidates = torch.export.Dim("questions", min=1), torch.export.Dim("candidates", min=1)
     same = torch.export.Dim.DYNAMIC  # found to be the same as those named above
-    program = torch.onnx.export(
+    onnx_export.export(
         ranker.with_vectors(),
         arguments,
-        input_names=GIVEN,
-        output_names=["scores"],
+        path,
+        inputs=GIVEN,
+        outputs=["scores"],
         dynamic_shapes={
             "products": {0: questions, 1: candidates},
             "features": {0: same, 1: same},
@@ -32,10 +30,4 @@ def to_onnx(ranker: Ranker, example: Inputs, path: Path) -> None:
             "ages": {0: same},
             "held": {0: same, 1: same},
         },
-        opset_version=OPSET,
-        dynamo=True,
-        external_data=False,
-        verbose=False,
     )
-    assert program is not None  # dynamo=True returns the program
-    save_without_paths(program.model_proto, path)

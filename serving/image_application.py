@@ -202,7 +202,7 @@ class ImageApplication(Application):
         label, prediction_id = given["label"], given["prediction_id"]
         classes = self.state.model.classes
         if label not in classes:
-            hint = f' Labels are text: "{label}".' if str(label) in classes else ""
+            hint = f' Labels are text: "{label}".' if isinstance(label, int) and str(label) in classes else ""
             raise HttpError(
                 "unknown_label", f"{shown(label)} is not a class. Classes: {', '.join(classes)}.{hint}"
             )

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace, paths: Paths) -> None:
 
     from pipeline.core import forgetting, prediction_log, prediction_log_url
 
-    parameters.read_one(paths.root / "params.yaml", paths.project)
+    section = parameters.read_one(paths.root / "params.yaml", paths.project)
     selections = _selections(arguments, paths.project)
     log_url = prediction_log_url.url(paths)
     shown = make_url(log_url).render_as_string(hide_password=True)
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace, paths: Paths) -> None:
             f"The prediction log {shown} could not be changed: {error}. What was deleted by then stays "
             "deleted; run the same command again."
         ) from None
-    inbox = 0 if arguments.before else _erased(arguments, known[paths.project]["task"], paths)
+    inbox = 0 if arguments.before else _erased(arguments, section["task"], paths)
     if arguments.json:
         told = {"project": paths.project, "log": shown, "deleted": deleted, "deleted_from_inbox": inbox}
         print(json.dumps(told))

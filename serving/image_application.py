@@ -96,9 +96,7 @@ class ImageApplication(Application):
             image = await run(self.predicting, self._image, model, body, media_type, form)
         asked = self._asked(model, request)
         if asked is not None and asked.role == "canary":
-            if (
-                asked.has_room()
-            ):  # in a thread of its own: it may wait for the challenger, and others need not
+            if asked.has_room():  # its own thread may wait for the challenger: others need not
                 return await run(self.by_canary, self._predict_alone, model, image, asked)
             asked = None
         return await self.together.ask(model, (image, asked))

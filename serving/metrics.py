@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from prometheus_client import Counter, Histogram
 
-MULTIPROCESS_VARIABLE = (
-    "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's: where several processes count together
-)
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's: where processes count together
 
 LATENCY_BUCKETS = (
     0.001,

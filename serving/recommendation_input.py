@@ -18,9 +18,8 @@ DEMOGRAPHICS_MAX = 50  # attributes
 TEXT_MAX = 200  # characters of an id or an attribute, as many as the log's columns hold
 QUANTITY_MAX = 1e6
 VALUE_MAX = 1e9
-EARLIEST = datetime(
-    1970, 1, 1, tzinfo=UTC
-)  # earlier ones are mistakes, and the first have no day in every time zone
+# Earlier ones are mistakes, and the first of all have no day in every time zone.
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(days=1)  # what clocks that disagree may put an event into the future
 
 ASK_FIELDS = ("customer_id", "basket", "k", "mode", "exclude", "store_id", "demographics")

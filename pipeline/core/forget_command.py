@@ -38,20 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, paths: Paths) -> None:
-    from sqlalchemy import make_url
     from sqlalchemy.exc import SQLAlchemyError
 
-    from pipeline.core import forgetting, prediction_log, prediction_log_url
+    from pipeline.core import forgetting, prediction_log
 
     section = parameters.read_one(paths.root / "params.yaml", paths.project)
     selections = _selections(arguments, paths.project)
-    log_url = prediction_log_url.url(paths)
-    shown = make_url(log_url).render_as_string(hide_password=True)
-    file = prediction_log.sqlite_file(log_url)
-    if file is not None and not file.is_file():
-        raise ParameterError(
-            f"There is no prediction log {file}. {prediction_log_url.URL_VARIABLE} says if it is elsewhere."
-        )
+    log_url = prediction_log.existing(paths)
+    shown = prediction_log.shown(log_url)
     try:
         deleted = forgetting.forget(log_url, selections, compact=True)
     except SQLAlchemyError as error:

@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.core import inbox, prediction_log, prediction_log_url
-from pipeline.core.errors import DiskFull, ParameterError, ServiceError, SourceError, is_disk_full
+from pipeline.core import inbox, prediction_log
+from pipeline.core.errors import DiskFull, ServiceError, SourceError, is_disk_full
 from pipeline.core.paths import Paths
 
 
@@ -18,38 +17,35 @@ from pipeline.core.paths import Paths
 def harvesting(paths: Paths) -> Iterator[tuple[str, Path]]:
     """(URL of the prediction log, the inbox); waits while another process fills the inbox.
 
-    ParameterError: there is no log; ServiceError: it cannot be read or changed; DiskFull; SourceError: the
-    inbox cannot be written. What was brought by then stays, and the next time goes on from there.
+    ParameterError: there is no log; ServiceError: it cannot be read or changed; and those of `alone`. What
+    was brought by then stays, and the next time goes on from there.
     """
-    log_url = prediction_log_url.url(paths)
-    file = prediction_log.sqlite_file(log_url)
-    if file is not None and not file.is_file():
-        raise ParameterError(
-            f"There is no prediction log {file}: the service of {paths.project} has answered nothing yet, or "
-            f"{prediction_log_url.URL_VARIABLE} should say where its log is."
-        )
+    log_url = prediction_log.existing(paths)
     try:
         with alone(paths) as folder:
             yield log_url, folder
     except SQLAlchemyError as error:
-        shown = make_url(log_url).render_as_string(hide_password=True)
         raise ServiceError(
-            f"The prediction log {shown} could not be read or changed: {error}. Run the same command again "
-            "when it can."
+            f"The prediction log {prediction_log.shown(log_url)} could not be read or changed: {error}. "
+            "Run the same command again when it can."
         ) from None
-    except OSError as error:
-        if is_disk_full(error):
-            raise DiskFull(f"{paths.inbox}: no room is left ({error}). Free some and run it again.") from None
-        raise SourceError(f"{paths.inbox}: cannot be written ({error}). Run it again when it can.") from None
 
 
 @contextmanager
 def alone(paths: Paths) -> Iterator[Path]:
-    """The inbox of the repository, which no other process of ours writes meanwhile; waits for one."""
-    folder = inbox.opened(Paths(paths.home, paths.project))
-    with (folder.parent / ".inbox.lock").open("w") as file:  # beside it: DVC watches what is in it
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield folder
+    """The inbox of the repository, which no other process of ours writes meanwhile; waits for one.
+
+    DiskFull; SourceError: it cannot be written.
+    """
+    try:
+        folder = inbox.opened(Paths(paths.home, paths.project))
+        with (folder.parent / ".inbox.lock").open("w") as file:  # beside it: DVC watches what is in it
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield folder
+    except OSError as error:
+        if is_disk_full(error):
+            raise DiskFull(f"{paths.inbox}: no room is left ({error}). Free some and run it again.") from None
+        raise SourceError(f"{paths.inbox}: cannot be written ({error}). Run it again when it can.") from None
 
 
 def next_step(sources: Sequence[Any], project: str) -> str:

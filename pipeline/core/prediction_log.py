@@ -37,6 +37,10 @@ from sqlalchemy import (
     select,
 )
 
+from pipeline.core import prediction_log_url
+from pipeline.core.errors import ParameterError
+from pipeline.core.paths import Paths
+
 BUSY_MILLISECONDS = 5000  # how long is waited for another writer, and for a server that does not answer
 LIBPQ = {  # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
     "connect_timeout": BUSY_MILLISECONDS // 1000,
@@ -111,6 +115,23 @@ events = Table(
     Index("events_by_time", "project", "at"),
     Index("events_by_prediction", "prediction_id"),
 )
+
+
+def existing(paths: Paths) -> str:
+    """URL of the project's log. ParameterError: the environment names none, or there is no such file yet."""
+    log_url = prediction_log_url.url(paths)
+    file = sqlite_file(log_url)
+    if file is not None and not file.is_file():
+        raise ParameterError(
+            f"There is no prediction log {file}: the service of {paths.project} has answered nothing yet, or "
+            f"{prediction_log_url.URL_VARIABLE} should say where its log is."
+        )
+    return log_url
+
+
+def shown(log_url: str) -> str:
+    """Without the password."""
+    return make_url(log_url).render_as_string(hide_password=True)
 
 
 def sqlite_file(log_url: str) -> Path | None:

@@ -59,3 +59,13 @@ def _drawn(cases: Any, examples: int, seed: int) -> list[Case]:
 
     draw()
     return drawn
+
+
+def with_parameter(document: dict[str, Any], name: str) -> set[str]:
+    """The paths of an OpenAPI document of which an operation takes a parameter of that name."""
+    return {
+        path
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        if any(one["name"] == name for one in operation.get("parameters", ()))
+    }

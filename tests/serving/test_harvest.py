@@ -370,3 +370,18 @@ def test_a_forgotten_customer_leaves_log_and_inbox(
         for customer in pq.read_table(path)["customer"].to_pylist()
     ]
     assert left == ["6", None]
+
+
+def test_forgetting_on_a_full_disk_is_told(
+    capturing: ImageLog, inbox: Path, fullcycle: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one,) = answered(capturing, 1)
+    fullcycle("harvest", "digits")
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(artifacts.os, "fsync", full)
+    code, _, errors = fullcycle("forget", "digits", "--prediction", one.id)
+    assert code == DiskFull.exit_code and "no room is left" in errors
+    assert [row["prediction_id"] for row in rows(inbox)] == [one.id]

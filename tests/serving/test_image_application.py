@@ -20,6 +20,7 @@ from serving.image_model import ImageModel, load
 from serving.metrics import metrics
 from tests.serving.answers import refused
 from tests.serving.asgi_client import AsgiClient
+from tests.serving.documented import with_parameter
 from tests.serving.pictures import digit, encoded
 from tests.serving.synthetic import DIGITS, SETTINGS, SHOP_SETTINGS, write_package
 
@@ -283,13 +284,4 @@ def test_an_answer_that_is_no_number_is_given_to_nobody(
 
 
 def test_the_session_is_documented_where_a_challenger_may_answer(client: AsgiClient) -> None:
-    paths = client.get("/docs.json").json()["paths"]
-    with_session = {
-        path
-        for path, operations in paths.items()
-        for operation in operations.values()
-        if any(
-            one["in"] == "header" and one["name"] == "X-Session-Id" for one in operation.get("parameters", ())
-        )
-    }
-    assert with_session == {"/predict", "/predict_batch"}
+    assert with_parameter(client.get("/docs.json").json(), "X-Session-Id") == {"/predict", "/predict_batch"}

@@ -14,6 +14,7 @@ from serving.recommendation_application import RecommendationApplication, Recomm
 from serving.recommendation_metrics import recommendation_metrics
 from tests.serving.answers import products, recommended, refused
 from tests.serving.asgi_client import AsgiClient
+from tests.serving.documented import with_parameter
 from tests.serving.fake_recommender import FakeRecommender
 from tests.serving.synthetic import SETTINGS
 
@@ -263,13 +264,4 @@ def test_the_documentation_names_every_counter() -> None:
 
 
 def test_the_session_is_documented_where_a_challenger_may_answer(shop: AsgiClient) -> None:
-    paths = shop.get("/docs.json").json()["paths"]
-    with_session = {
-        path
-        for path, operations in paths.items()
-        for operation in operations.values()
-        if any(
-            one["in"] == "header" and one["name"] == "X-Session-Id" for one in operation.get("parameters", ())
-        )
-    }
-    assert with_session == {"/recommend"}
+    assert with_parameter(shop.get("/docs.json").json(), "X-Session-Id") == {"/recommend"}

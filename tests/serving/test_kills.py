@@ -1,24 +1,24 @@
 """What is left of a service, and of what it knew, when parts of it are killed or asked to end."""
 
-import base64
 import json
 import signal
 import threading
 import time
-from http.client import HTTPException
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-import numpy as np
 import psutil
 
 from pipeline.core.prediction_log import read_predictions
-from pipeline.core.service_process import _port_is_free
-from tests.serving.bento_process import Answer, Service, post, seconds_until, started
+from pipeline.core.service_process import HOST, _port_is_free
+from tests.serving.bento_process import Service, post, seconds_until, started
 from tests.serving.pictures import digit, encoded
 
 CLIENTS = 4
 REPLACED_SECONDS = 3.0  # within which a worker that was killed is missed, and the next is started
 BACK_SECONDS = 10.0  # within which the service answers again
+SIGNALLED_SECONDS = 0.5  # within which a worker usually knows that it is to end
 
 
 def predict(service: Service) -> str | None:
@@ -35,27 +35,27 @@ def logged(log_url: str) -> set[str]:
     return {row["id"] for row in read_predictions(log_url)}
 
 
-class SlowRequest(threading.Thread):
-    """Pictures of 60 megapixels, which take about a second."""
+class HeldRequest:
+    """A prediction that the service has begun and cannot end before `prediction_id` sends its picture."""
 
     def __init__(self, service: Service) -> None:
-        super().__init__()
-        self.url = service.url
-        self.answer: Answer | None = None
-        self.start()
-        time.sleep(0.3)
-        assert self.is_alive()
+        self.picture = encoded(digit())
+        self.connection = HTTPConnection(HOST, service.port, timeout=30)
+        self.connection.putrequest("POST", "/predict")
+        self.connection.putheader("content-type", "image/png")
+        self.connection.putheader("content-length", str(len(self.picture)))
+        self.connection.putheader("expect", "100-continue")
+        self.connection.endheaders()
+        # Said when the service asks for the body: from then on it has taken the request.
+        assert self.connection.sock.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
 
-    def run(self) -> None:
-        large = base64.b64encode(encoded(np.zeros((3800, 4000), dtype=np.uint8))).decode()
-        body = json.dumps({"items": [{"image_base64": large}] * 4}).encode()
-        self.answer = post(self.url, "/predict_batch", body, "application/json")
-
-    def ids(self) -> set[str]:
-        self.join(30)
-        assert self.answer is not None, "no answer"
-        assert self.answer.status == 200, self.answer
-        return {prediction["prediction_id"] for prediction in self.answer.json["predictions"]}
+    def prediction_id(self) -> str:
+        with closing(self.connection):
+            self.connection.send(self.picture)
+            response = self.connection.getresponse()
+            said = json.loads(response.read())
+        assert response.status == 200, said
+        return str(said["prediction_id"])
 
 
 def test_a_killed_worker_fails_what_was_under_way_and_is_replaced(bento_tag: str, tmp_path: Path) -> None:
@@ -100,9 +100,11 @@ def test_a_killed_parent_takes_its_worker_along(bento_tag: str, tmp_path: Path) 
     log_url = f"sqlite:///{tmp_path}/log.db"
     with started(bento_tag, tmp_path / "service", log_url) as service:
         ids = {predict(service) for _ in range(20)}
-        worker, slow = service.worker(), SlowRequest(service)
+        worker, held = service.worker(), HeldRequest(service)
         service.parent.kill()
-        ids |= slow.ids()
+        service.parent.wait(BACK_SECONDS)
+        time.sleep(SIGNALLED_SECONDS)
+        ids.add(held.prediction_id())
         seconds_until(lambda: not running(worker) and _port_is_free(service.port), BACK_SECONDS)
     assert logged(log_url) == ids
 
@@ -115,9 +117,10 @@ def test_what_was_taken_is_answered_before_the_service_ends(bento_tag: str, tmp_
     log_url = f"sqlite:///{tmp_path}/log.db"
     with started(bento_tag, tmp_path / "service", log_url) as service:
         ids = {predict(service) for _ in range(20)}
-        slow = SlowRequest(service)
+        held = HeldRequest(service)
         service.parent.send_signal(signal.SIGTERM)
-        ids |= slow.ids()
+        time.sleep(SIGNALLED_SECONDS)
+        ids.add(held.prediction_id())
         assert service.parent.wait(20) == 0, service.log.read_text()
         assert _port_is_free(service.port)
     assert logged(log_url) == ids

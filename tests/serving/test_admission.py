@@ -192,7 +192,7 @@ def test_a_rush_is_answered_whole_and_over_at_once(
     bounds = Admission(waiting_max=4, wait_ms_max=1000)
     settings = SETTINGS.model_copy(update={"admission": bounds})
     tag = bento.build(ROOT, SERVICE, bento.store_model(package, version), settings)
-    picture = encoded(np.zeros((800, 800), dtype=np.uint8))
+    picture = encoded(np.zeros((1600, 1600), dtype=np.uint8))
     with started(tag, tmp_path / "service", f"sqlite:///{tmp_path}/log.db") as service:
 
         def ask() -> Answer:

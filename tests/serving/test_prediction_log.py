@@ -22,6 +22,7 @@ from serving.image_log import ImageLog, ImagePrediction
 from serving.metrics import metrics
 from serving.prediction_log import new_id
 from serving.recommendation_log import Recommendation, RecommendationLog
+from tests.serving.bento_process import seconds_until
 from tests.serving.pictures import digit
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -148,10 +149,9 @@ def test_predictions_go_on_when_the_log_cannot_be_written(
     dropped, failures = counted("log_dropped"), counted("log_failures")
     added = [hopeless.add(prediction(seed)) for seed in range(20)]
     assert added == [True] * 16 + [False] * 4
-    time.sleep(0.3)
+    seconds_until(lambda: counted("log_failures") > failures + 1, 10)
     hopeless.close()
     assert counted("log_dropped") == dropped + 4
-    assert counted("log_failures") > failures + 1
     assert caplog.text.count("cannot be written") == 1, "once for all attempts"
     assert "16 predictions could not be written" in caplog.text
 
@@ -272,11 +272,11 @@ def test_where_the_log_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_log_says_when_it_is_written_again(hopeless: ImageLog, caplog: pytest.LogCaptureFixture) -> None:
+    failures = counted("log_failures")
     hopeless.add(prediction())
-    time.sleep(0.2)
+    seconds_until(lambda: counted("log_failures") > failures, 10)
     assert "written again" not in caplog.text
     Path(hopeless.url.removeprefix("sqlite:///")).parent.unlink()
-    time.sleep(0.5)
     hopeless.close()
     assert "The prediction log is written again." in caplog.text
     assert len(read_predictions(hopeless.url, project="digits")) == 1

@@ -206,6 +206,7 @@ def test_a_long_batch_does_not_hold_up_others(running: dict[str, Any]) -> None:
         statuses.append(httpx.post(running["url"] + "/predict_batch", json=body, timeout=30).status_code)
 
     thread = threading.Thread(target=send)
+    sent = time.perf_counter()
     thread.start()
     waits = []
     while thread.is_alive():
@@ -214,8 +215,8 @@ def test_a_long_batch_does_not_hold_up_others(running: dict[str, Any]) -> None:
         waits.append(time.perf_counter() - began)
     thread.join()
     assert statuses == [200]
-    assert len(waits) > 3
-    assert sorted(waits)[len(waits) // 2] < 0.25
+    # Who waited for the pictures would wait most of the time that these take.
+    assert sorted(waits)[len(waits) // 2] < (time.perf_counter() - sent) / 4
 
 
 def marked(mark: str) -> list[psutil.Process]:

@@ -245,6 +245,14 @@ def test_a_package_without_state_is_refused(prepared_shop: ShopProject, tmp_path
         Recommender(package)
 
 
+def test_a_state_without_an_index_of_names_is_refused(package: Path, tmp_path: Path) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(package, older)
+    shutil.rmtree(older / "state" / "search")
+    with pytest.raises(ModelError, match=r"dvc repro --force deploy@shop"):
+        Recommender(older)
+
+
 def test_it_needs_nothing_that_the_image_lacks(package: Path) -> None:
     code = (
         "import sys, json; from pathlib import Path\n"

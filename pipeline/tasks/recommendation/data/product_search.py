@@ -3,31 +3,28 @@
 import bisect
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 WORD = re.compile(r"[^\W_]+")  # letters and digits, of any script
+LETTERS = 40  # of a word; what comes after them is not looked at
 
 
+@dataclass(frozen=True)
 class ProductSearch:
-    def __init__(self, names: Sequence[str], share: np.ndarray) -> None:
-        """share: float32 (P,), how well each product sells; better ones are found first."""
-        self._by_rank = np.argsort(-share, kind="stable")
-        number: dict[str, int] = {}  # of each name; many products share one
-        named = np.array([number.setdefault(name, len(number)) for name in names], dtype=np.int64)
-        named = named[self._by_rank]
-        words = [sorted(set(_words(name))) for name in number]
-        self._words = sorted(set().union(*words))
-        place = {word: i for i, word in enumerate(self._words)}
-        places = np.array([place[word] for each in words for word in each], dtype=np.int64)
-        counts = np.array([len(each) for each in words], dtype=np.int64)
-        # Each product with each word of its name, by words, of a word the best-selling product first.
-        ranks = np.repeat(np.arange(len(named)), counts[named])
-        begins = np.cumsum(counts)[named] - np.cumsum(counts[named])  # of names less of products
-        word = places[begins[ranks] + np.arange(len(ranks))]
-        order = np.argsort(word, kind="stable")
-        self._ranks = ranks[order]
-        self._start = np.searchsorted(word[order], np.arange(len(self._words) + 1))
+    """An index of the words of all products' names.
+
+    words: str (W,), sorted
+    start: int64 (W + 1,), where the products of each word begin in `ranks`
+    ranks: int32 (N,), of each word the products whose names hold it, what sells best first
+    products: int32 (P,), place in the catalogue of each rank
+    """
+
+    words: np.ndarray
+    start: np.ndarray
+    ranks: np.ndarray
+    products: np.ndarray
 
     def find(self, text: str, count: int) -> list[int]:
         """Places of at most `count` products whose names hold words that begin with each of the words."""
@@ -36,13 +33,37 @@ class ProductSearch:
             return []
         matches: np.ndarray | None = None
         for word in wanted:
-            first = bisect.bisect_left(self._words, word)
-            last = bisect.bisect_left(self._words, word + "\U0010ffff")
-            ranks = self._ranks[self._start[first] : self._start[last]]
+            first = bisect.bisect_left(self.words, word)
+            last = bisect.bisect_left(self.words, word + "\U0010ffff")
+            ranks = self.ranks[self.start[first] : self.start[last]]
             matches = np.unique(ranks) if matches is None else np.intersect1d(matches, ranks)
         assert matches is not None
-        return [int(place) for place in self._by_rank[matches[:count]]]
+        return [int(place) for place in self.products[matches[:count]]]
+
+
+def build(names: Sequence[str], share: np.ndarray) -> ProductSearch:
+    """share: float32 (P,), how well each product sells; better ones are found first."""
+    products = np.argsort(-share, kind="stable")
+    number: dict[str, int] = {}  # of each name; many products share one
+    named = np.array([number.setdefault(name, len(number)) for name in names], dtype=np.int64)
+    named = named[products]
+    words_of = [sorted(set(_words(name))) for name in number]
+    words = sorted(set().union(*words_of))
+    place = {word: i for i, word in enumerate(words)}
+    places = np.array([place[word] for each in words_of for word in each], dtype=np.int64)
+    counts = np.array([len(each) for each in words_of], dtype=np.int64)
+    # Each product with each word of its name, by words, of a word the best-selling product first.
+    ranks = np.repeat(np.arange(len(named)), counts[named])
+    begins = np.cumsum(counts)[named] - np.cumsum(counts[named])  # of names less of products
+    word = places[begins[ranks] + np.arange(len(ranks))]
+    order = np.argsort(word, kind="stable")
+    return ProductSearch(
+        words=np.array(words, dtype=str),
+        start=np.searchsorted(word[order], np.arange(len(words) + 1)),
+        ranks=ranks[order].astype(np.int32),
+        products=products.astype(np.int32),
+    )
 
 
 def _words(text: str) -> list[str]:
-    return WORD.findall(text.casefold())
+    return [word[:LETTERS] for word in WORD.findall(text.casefold())]

@@ -29,7 +29,6 @@ from pipeline.tasks.recommendation.data.best_sellers import BestSellers
 from pipeline.tasks.recommendation.data.counts import LONG_AGO, Questions
 from pipeline.tasks.recommendation.data.ids import Ids
 from pipeline.tasks.recommendation.data.live import Doings, LiveEvents, overlaid
-from pipeline.tasks.recommendation.data.product_search import ProductSearch
 from pipeline.tasks.recommendation.data.ranking import List, Wish
 from pipeline.tasks.recommendation.data.reasons import Reasons
 from pipeline.tasks.recommendation.data.retrieval import COUNTED_WITH, Retrieval
@@ -74,6 +73,12 @@ class Recommender:
         self._timezone: str = description["timezone"]
         self._retrieval = Retrieval(**description["retrieval"])
         self._state = state.read(package / state.FOLDER)
+        if self._state.search is None:
+            raise ModelError(
+                f"{package}: the {state.FOLDER}/ of this package holds no index of the products' names, so it"
+                f" cannot answer. `dvc repro --force deploy@{self.name}` makes it anew."
+            )
+        self._search = self._state.search
         ranking.refuse_other_features(
             ranking.feature_names(self._state, self._retrieval), description["features"]
         )
@@ -84,7 +89,6 @@ class Recommender:
         self._stores = Ids(catalogue.store_ids)
         self._sellers = BestSellers(self._state.items)
         self._reasons = Reasons(self._state)
-        self._search = ProductSearch(catalogue.names, self._sellers.share)
         self._live = LiveEvents(self._products, ZoneInfo(self._timezone), self._state.day)
         self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
         self.attributes: Mapping[str, tuple[str, ...]] = {

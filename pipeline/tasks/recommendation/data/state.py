@@ -14,7 +14,8 @@ import numpy as np
 
 from pipeline.core import model_package
 from pipeline.core.artifacts import read_json, write_json
-from pipeline.tasks.recommendation.data import histories, item_similarity, item_tables, tifu
+from pipeline.tasks.recommendation.data import histories, item_similarity, item_tables, product_search, tifu
+from pipeline.tasks.recommendation.data.best_sellers import BestSellers
 from pipeline.tasks.recommendation.data.dataset import (
     Catalogue,
     Purchases,
@@ -25,6 +26,7 @@ from pipeline.tasks.recommendation.data.dataset import (
 from pipeline.tasks.recommendation.data.histories import Histories
 from pipeline.tasks.recommendation.data.item_similarity import ItemSimilarity
 from pipeline.tasks.recommendation.data.item_tables import ItemTables
+from pipeline.tasks.recommendation.data.product_search import ProductSearch
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.tifu import Neighbours, Pool
 
@@ -38,17 +40,16 @@ PARTS: dict[str, type] = {
     "similarity": ItemSimilarity,
     "pool": Pool,
     "neighbours": Neighbours,
+    "search": ProductSearch,
 }
-
-
-MAY_LACK = ("neighbours",)
+MAY_LACK = ("neighbours", "search")
 
 
 @dataclass(frozen=True)
 class State:
     """day: local days since 1970-01-01; what happened on it or later is not in here.
 
-    neighbours: None in a state of which too little is asked to look for them beforehand
+    neighbours, search: None in a state of which too little is asked to look for them beforehand
     """
 
     day: int
@@ -58,6 +59,7 @@ class State:
     similarity: ItemSimilarity
     pool: Pool
     neighbours: Neighbours | None = None
+    search: ProductSearch | None = None
 
     @property
     def products(self) -> int:
@@ -102,7 +104,8 @@ def add_to_package(package: Path, prepared: Path) -> None:
     retrieval = Retrieval(**description["retrieval"])
     made = build(parts, catalogue, parts[-1].end_day, retrieval)
     neighbours = tifu.neighbours_of_all(made.histories, made.products, made.pool, retrieval.neighbours)
-    write(replace(made, neighbours=neighbours), package / FOLDER)
+    search = product_search.build(catalogue.names, BestSellers(made.items).share)
+    write(replace(made, neighbours=neighbours, search=search), package / FOLDER)
     files = [path for path in (package / FOLDER).rglob("*") if path.is_file()]
     more = [path.relative_to(package).as_posix() for path in files]
     known = [name for name in description["files"] if name not in model_package.REQUIRED]

@@ -21,9 +21,10 @@ import numpy as np
 
 from benchmarks.images import parameters
 from benchmarks.machine import machine
-from pipeline.core import consensus, quiet
+from pipeline.core import quiet
 from pipeline.core.paths import Paths
 from pipeline.core.statistics import paired_difference, wilson_interval
+from pipeline.labels import consensus
 from pipeline.tasks.image_classification.data import items
 from pipeline.tasks.image_classification.parameters import Parameters
 

@@ -25,11 +25,11 @@ from pipeline import tasks
 from pipeline.core import quiet, serve_parameters
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import FullcycleError
-from pipeline.core.load_test import load_test
 from pipeline.core.parameters import load
 from pipeline.core.paths import Paths
-from pipeline.core.prediction_log_url import URL_VARIABLE
-from pipeline.core.service_process import serving
+from pipeline.log.prediction_log_url import URL_VARIABLE
+from pipeline.service.load_test import load_test
+from pipeline.service.service_process import serving
 
 WARM_UP_SECONDS = 2.0
 ALONE_SECONDS = 1.0  # of one client, before and right after each rush

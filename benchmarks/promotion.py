@@ -2,7 +2,7 @@
 
     python -m benchmarks.promotion [--pairs N] [--json FILE]
 
-Draws pairs of models with a true difference, lets pipeline/core/promotion.py decide about each with the
+Draws pairs of models with a true difference, lets pipeline/champion/promotion.py decide about each with the
 margins of the shipped projects (params.yaml), and counts. Sizes are those of the shipped projects. How far
 two models agree is assumed: of 10,000 images 99.5 % are right, 60 % of the errors are shared by both models;
 2,008 customers have a recall around 0.22, which differs between the models with a standard deviation of
@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import machine
-from pipeline.core import parameters, promotion
+from pipeline.champion import promotion
+from pipeline.core import parameters
 from pipeline.core.parameters import Register
 from pipeline.core.statistics import wilson_interval
 

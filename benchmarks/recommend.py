@@ -27,10 +27,10 @@ from benchmarks.machine import machine
 from pipeline.core import quiet, serve_parameters
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import FullcycleError
-from pipeline.core.load_test import load_test
 from pipeline.core.paths import Paths
-from pipeline.core.prediction_log_url import URL_VARIABLE
-from pipeline.core.service_process import MARK, serving
+from pipeline.log.prediction_log_url import URL_VARIABLE
+from pipeline.service.load_test import load_test
+from pipeline.service.service_process import MARK, serving
 from pipeline.tasks.recommendation.data.asking import Ask
 from pipeline.tasks.recommendation.deploy import load_requests
 

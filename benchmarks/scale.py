@@ -29,7 +29,7 @@ from benchmarks import replication, shop
 from benchmarks.machine import machine
 from pipeline.core import parameters, quiet
 from pipeline.core.paths import Paths
-from pipeline.core.verdict import PHASES
+from pipeline.reporting.verdict import PHASES
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ["collect", "label", "validate", "prepare", "forecast"]

@@ -36,11 +36,11 @@ from benchmarks import images
 from benchmarks.machine import machine
 from pipeline.core import model_package, quiet, serve_parameters
 from pipeline.core.errors import FullcycleError, ServiceError
-from pipeline.core.load_test import load_test, post_request
 from pipeline.core.paths import Paths
-from pipeline.core.prediction_log_url import URL_VARIABLE
 from pipeline.core.registry import Version
-from pipeline.core.service_process import HOST, free_port, serving
+from pipeline.log.prediction_log_url import URL_VARIABLE
+from pipeline.service.load_test import load_test, post_request
+from pipeline.service.service_process import HOST, free_port, serving
 
 CONNECTIONS = 16
 PICTURES = 64  # different ones that the clients go through; also the length of a batch
@@ -152,7 +152,7 @@ def measure(paths: Paths, scratch: Path, arguments: argparse.Namespace) -> dict[
 
 def build(paths: Paths, package: Path) -> str:
     """A Bento of this working tree's code and the package."""
-    from pipeline.core import bento
+    from pipeline.service import bento
     from pipeline.tasks.image_classification.deploy import SERVICE
 
     home = Path(__file__).parents[1]

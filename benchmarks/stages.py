@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from benchmarks.machine import machine
-from pipeline.core.verdict import PHASES
+from pipeline.reporting.verdict import PHASES
 
 # `import time: self [us] | cumulative | imported package`, on standard error.
 IMPORT = re.compile(r"^import time:\s+(\d+) \|", re.MULTILINE)

@@ -34,23 +34,15 @@ from mlflow import MlflowClient
 
 from benchmarks.machine import machine
 from pipeline import tasks
-from pipeline.core import (
-    bento,
-    golden_set,
-    model_package,
-    parameters,
-    quiet,
-    registry,
-    serve_parameters,
-    tracking,
-)
+from pipeline.core import golden_set, model_package, parameters, quiet, registry, serve_parameters, tracking
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import FullcycleError
 from pipeline.core.paths import Paths
-from pipeline.core.prediction_log_url import URL_VARIABLE
 from pipeline.core.registry import CHAMPION, Version
 from pipeline.core.serve_parameters import KEPT_VARIABLE, PARAMS, REGISTRY_VARIABLE, Serve
-from pipeline.core.service_process import MARK, serving
+from pipeline.log.prediction_log_url import URL_VARIABLE
+from pipeline.service import bento
+from pipeline.service.service_process import MARK, serving
 
 OTHER = 1.5  # factor on the weights of the last layer, which makes the other model
 SWAP_SECONDS = 60.0  # for one swap, after which it is given up

@@ -33,8 +33,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.images import parameters
 from benchmarks.machine import machine
-from pipeline.core import lightning_training, optimisation, quiet
-from pipeline.core.batches import Batches, on_device
+from pipeline.core import quiet
 from pipeline.core.parameters import ONE_DEVICE
 from pipeline.core.paths import Paths
 from pipeline.core.statistics import Interval, wilson_interval
@@ -42,6 +41,8 @@ from pipeline.tasks.image_classification.data.dataset import Split, read_split
 from pipeline.tasks.image_classification.data.pixel_statistics import channel_statistics
 from pipeline.tasks.image_classification.learning import fitting, networks, sanity
 from pipeline.tasks.image_classification.parameters import Parameters
+from pipeline.training import lightning_training, optimisation
+from pipeline.training.batches import Batches, on_device
 
 PLAIN_BATCH = 64  # images
 PLAIN_DECAY = 0.7  # of the learning rate, each epoch

@@ -11,21 +11,15 @@ from pathlib import Path
 from types import ModuleType
 
 from pipeline import tasks
-from pipeline.core import (
-    bento,
-    champion_command,
-    forget_command,
-    moved_store,
-    new_project,
-    parameters,
-    quiet,
-    transfer,
-    verdict,
-)
+from pipeline.commands import champion, forget, transfer
+from pipeline.core import moved_store, parameters, quiet
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import FullcycleError, ModelError, ParameterError, ServiceError
 from pipeline.core.paths import Paths
+from pipeline.projects import new_project
 from pipeline.relabeling import command as labels_command
+from pipeline.reporting import verdict
+from pipeline.service import bento
 
 HOST = "127.0.0.1"
 # Verbs that some tasks know, as the module of that name in pipeline/tasks/TASK/.
@@ -68,9 +62,9 @@ def main() -> None:
     labels_command.add_arguments(labels)
     fine_tune = verbs.add_parser("transfer", help="does a trained model help where data is scarce?")
     transfer.add_arguments(fine_tune)
-    for verb, verb_help in champion_command.HELP.items():
-        champion_command.add_arguments(verbs.add_parser(verb, help=verb_help), verb)
-    forget_command.add_arguments(verbs.add_parser("forget", help=forget_command.HELP))
+    for verb, verb_help in champion.HELP.items():
+        champion.add_arguments(verbs.add_parser(verb, help=verb_help), verb)
+    forget.add_arguments(verbs.add_parser("forget", help=forget.HELP))
     arguments = parser.parse_args()
     try:
         if arguments.verb == "new":
@@ -81,10 +75,10 @@ def main() -> None:
             labels_command.run(arguments)
         elif arguments.verb == "transfer":
             transfer.run(arguments)
-        elif arguments.verb in champion_command.HELP:
-            champion_command.run(arguments)
+        elif arguments.verb in champion.HELP:
+            champion.run(arguments)
         elif arguments.verb == "forget":
-            forget_command.run(arguments, Paths(root=Path.cwd(), project=arguments.project))
+            forget.run(arguments, Paths(root=Path.cwd(), project=arguments.project))
         elif arguments.verb == "verdict":
             show_verdicts(_projects(arguments), as_json=arguments.json)
         else:

@@ -16,16 +16,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.core import bento, environment, kubernetes, load_test, registry
+from pipeline.core import environment, registry
 from pipeline.core.artifacts import read_json, write_json
 from pipeline.core.errors import ModelError
 from pipeline.core.gates import Gate
 from pipeline.core.paths import Paths
-from pipeline.core.prediction_log_url import URL_VARIABLE
 from pipeline.core.registry import Version
-from pipeline.core.service_process import running
 from pipeline.core.source_state import source_state
 from pipeline.core.stage import Context, Evidence, main, plain
+from pipeline.log.prediction_log_url import URL_VARIABLE
+from pipeline.service import bento, kubernetes, load_test
+from pipeline.service.service_process import running
 
 PARAMS = ("goals", "serve", "deploy")
 FORBIDDEN = "torch"  # a service that loads it needs an image of gigabytes, and seconds more to start

@@ -6,9 +6,9 @@ Writes  reports/P/metrics.json, reports/P/evaluation/ (result.json, tables, pict
 Params  goals, collect, evaluate
 """
 
-from pipeline.core import plots
 from pipeline.core.artifacts import write_json, writing_folder
 from pipeline.core.stage import Context, Evidence, main
+from pipeline.testing import plots
 
 PARAMS = ("goals", "collect", "evaluate")
 RESULT = "result.json"

@@ -14,9 +14,9 @@ Params  goals, monitor
 import tempfile
 from pathlib import Path
 
-from pipeline.core import production
 from pipeline.core.artifacts import write_json, writing_folder
 from pipeline.core.stage import Context, Evidence, main
+from pipeline.monitoring import production
 
 PARAMS = ("goals", "monitor")
 

@@ -17,14 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core import champions, model_card, model_package, promotion, registry, registry_state
+from pipeline.champion import champions, promotion, registry_state
+from pipeline.champion.promotion import Decision
+from pipeline.core import model_package, registry
 from pipeline.core.artifacts import read_json, sha256_of_folder, write_json
 from pipeline.core.errors import IncompatibleModel
 from pipeline.core.gates import Gate
-from pipeline.core.promotion import Decision
 from pipeline.core.registry import CHAMPION, Version
 from pipeline.core.source_state import source_state
 from pipeline.core.stage import Context, Evidence, main
+from pipeline.reporting import model_card
 
 PARAMS = ("collect", "register")
 TEST_DATA = "test.sha256"  # tag of a version: the unseen items that it was last evaluated on

@@ -5,11 +5,11 @@ Writes  reports/P/verdict.json, reports/P/index.html
 Params  goals, plan, review
 """
 
-from pipeline.core import verdict
 from pipeline.core.artifacts import write_json, writing_file
 from pipeline.core.gates import Gate
-from pipeline.core.report import render
 from pipeline.core.stage import Context, Evidence, main
+from pipeline.reporting import verdict
+from pipeline.reporting.report import render
 
 PARAMS = ("goals", "plan", "review")
 

@@ -6,9 +6,10 @@ Writes  models/P/ (pipeline/core/model_package.py; history.csv, curves.png)
 Params  collect (classes, image), train
 """
 
-from pipeline.core import checkpoints, model_package, starting
+from pipeline.core import model_package
 from pipeline.core.artifacts import sha256_of_folder, writing_folder
 from pipeline.core.stage import Context, Evidence, main
+from pipeline.training import checkpoints, starting
 
 PARAMS = ("collect", "train")
 

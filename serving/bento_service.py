@@ -25,10 +25,11 @@ from bentoml._internal.configuration.containers import BentoMLContainer  # noqa:
 from bentoml._internal.utils.analytics import usage_stats  # noqa: E402
 from pydantic import BaseModel, ConfigDict  # noqa: E402
 
-from pipeline.core import prediction_log_url, serve_parameters  # noqa: E402
+from pipeline.core import serve_parameters  # noqa: E402
 from pipeline.core.errors import FullcycleError, ModelError, ParameterError  # noqa: E402
 from pipeline.core.paths import Paths  # noqa: E402
 from pipeline.core.serve_parameters import KEPT_VARIABLE, REGISTRY_VARIABLE  # noqa: E402
+from pipeline.log import prediction_log_url  # noqa: E402
 from serving import registry_reader, supervision  # noqa: E402
 from serving.direct_service import DirectService  # noqa: E402
 from serving.log_lines import LogLines  # noqa: E402

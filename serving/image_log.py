@@ -8,8 +8,8 @@ import numpy as np
 import sqlalchemy
 from sqlalchemy.exc import IntegrityError
 
-from pipeline.core import prediction_log as tables
 from pipeline.core.serve_parameters import Capture
+from pipeline.log import prediction_log as tables
 from pipeline.tasks.image_classification.data import pixels
 from serving.http_errors import HttpError, shown
 from serving.prediction_log import LogMetrics, PredictionLog

@@ -19,7 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import sqlalchemy
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from pipeline.core import prediction_log as tables
+from pipeline.log import prediction_log as tables
 from serving.http_errors import HttpError, shown
 
 logger = logging.getLogger(__name__)

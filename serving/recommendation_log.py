@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
-from pipeline.core import prediction_log as tables
+from pipeline.log import prediction_log as tables
 from pipeline.tasks.recommendation.data.asking import Answer, Event, Id, Kind, Mode
 from serving.http_errors import HttpError
 from serving.prediction_log import PredictionLog, new_id

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.core import forgetting
+from pipeline.log import forgetting
 
 logger = logging.getLogger(__name__)
 

@@ -31,7 +31,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from starlette.requests import Request
 
 from pipeline.core.serve_parameters import Trial as Settings
-from pipeline.core.trial_log import ERROR_LENGTH_MAX, Role
+from pipeline.log.trial_log import ERROR_LENGTH_MAX, Role
 from serving.application import Model
 from serving.trial_log import Tried, rows
 from serving.trial_metrics import trial_metrics

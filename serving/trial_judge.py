@@ -1,4 +1,4 @@
-"""Whether a challenger keeps its bounds, judged answer by answer (pipeline/core/sequential.py).
+"""Whether a challenger keeps its bounds, judged answer by answer (pipeline/trial/sequential.py).
 
 errors  no more than `error_share_max` of its answers fail
 ratio   no more than half of its answers take over `latency_ratio_max` times the champion's time on the
@@ -10,8 +10,8 @@ Each may spend a third of 1 - `confidence`, so that a challenger that keeps all 
 that probability, however long its trial lasts.
 """
 
-from pipeline.core.sequential import WatchedShare
 from pipeline.core.serve_parameters import Trial
+from pipeline.trial.sequential import WatchedShare
 
 
 class Judge:

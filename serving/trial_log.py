@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pipeline.core import trial_log as tables
 from pipeline.core.serve_parameters import Trial
-from pipeline.core.trial_log import Role, Standing
+from pipeline.log import trial_log as tables
+from pipeline.log.trial_log import Role, Standing
 from serving.application import Model
 from serving.prediction_log import PredictionLog, new_id
 from serving.trial_judge import Judge
@@ -29,7 +29,7 @@ class Tried(Generic[A]):
 
 @dataclass(frozen=True)
 class TrialRow:
-    """columns: of pipeline.core.trial_log.trials, but for the project."""
+    """columns: of pipeline.log.trial_log.trials, but for the project."""
 
     columns: dict[str, Any]
     nbytes: ClassVar[int] = ROW_BYTES

@@ -4,14 +4,15 @@ Used to hold dvc.yaml to the code: DVC follows no imports itself.
 """
 
 import ast
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # Packages whose modules are looked up by name at run time: all of the folder counts.
 LOOKED_UP_BY_NAME = ("sources", "formats", "networks", "shallow")
-# Folders that dvc.yaml lists whole; every task has those of a task.
-LISTED_WHOLE = ("core", "sources", "data", "learning", "testing")
+# Folders of a task that dvc.yaml lists whole, as it does those beside pipeline/tasks.
+LISTED_WHOLE = ("data", "learning", "testing")
 
 
 def closure(stage: str, task: str) -> set[str]:
@@ -23,7 +24,27 @@ def closure(stage: str, task: str) -> set[str]:
         file = todo.pop()
         done.add(file)
         todo |= imported(file) - done
-    return {_unit(file) for file in done} - {"pipeline/__init__.py", f"pipeline/tasks/{task}/__init__.py"}
+    return units(done)
+
+
+def service_code() -> set[str]:
+    """Files that the services import, with the packages that they lie in."""
+    done, todo = set[str](), {str(path.relative_to(ROOT)) for path in (ROOT / "serving").glob("*.py")}
+    while todo:
+        file = todo.pop()
+        done.add(file)
+        packages = {str(folder / "__init__.py") for folder in Path(file).parents}
+        todo |= {each for each in {*imported(file), *packages} - done if (ROOT / each).is_file()}
+    return done
+
+
+def units(files: Iterable[str]) -> set[str]:
+    """What dvc.yaml lists of some files: folders that count whole, and other files."""
+    packages = (
+        "pipeline/__init__.py",
+        *(str(p.relative_to(ROOT)) for p in (ROOT / "pipeline/tasks").glob("*/__init__.py")),
+    )
+    return {_unit(file) for file in files}.difference(packages)
 
 
 def hooks(stage: str) -> set[str]:
@@ -60,6 +81,11 @@ def imported(file: str) -> set[str]:
 
 
 def _unit(file: str) -> str:
+    top, *below = Path(file).parts
+    if top == "serving":
+        return top
+    if len(below) > 1 and below[0] != "tasks":
+        return f"{top}/{below[0]}"
     for folder in Path(file).parents:
         if folder.name in LISTED_WHOLE:
             return str(folder)

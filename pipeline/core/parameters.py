@@ -49,7 +49,7 @@ class Expected(Strict):
 
 
 class Energy(Strict):
-    """What the estimate of energy and carbon reckons with (core/carbon.py)."""
+    """What the estimate of energy and carbon reckons with (reporting/carbon.py)."""
 
     cpu_watts_per_core: float = Field(ge=0)
     gpu_watts: float = Field(ge=0)
@@ -74,7 +74,7 @@ class Plan(Strict):
 
 
 class Watch(Strict):
-    """What raises an alarm while a network is trained (core/training_watch.py)."""
+    """What raises an alarm while a network is trained (training/training_watch.py)."""
 
     every_steps: int = Count
     gradient_rise_max: float = Field(gt=1)
@@ -85,7 +85,7 @@ class Watch(Strict):
 
 
 class Checks(Strict):
-    """The short trainings before the long one (core/debugging_checks.py)."""
+    """The short trainings before the long one (training/debugging_checks.py)."""
 
     steps: int = Field(ge=10)
     line_up_z_min: float = Field(ge=0)
@@ -105,7 +105,7 @@ ONE_DEVICE = Hardware(accelerator="auto", strategy="auto", devices=1, num_nodes=
 
 
 class Start(Strict):
-    """A trained model to begin with (pipeline/core/starting.py). from: champion, of this project; NAME, the
+    """A trained model to begin with (training/starting.py). from: champion, of this project; NAME, the
     champion of another; NAME/3, that version."""
 
     from_: str = Field(alias="from", pattern=r"^[A-Za-z][\w-]*(/[1-9]\d*)?$")
@@ -117,7 +117,7 @@ class Start(Strict):
 
 class LongRun(Strict):
     """What `train` has beside a recipe: with what it begins, what it runs on, how it is interrupted, stopped
-    and watched (core/long_run.py)."""
+    and watched (training/long_run.py)."""
 
     start: Start | None
     hardware: Hardware
@@ -128,7 +128,7 @@ class LongRun(Strict):
 
 
 class Register(Strict):
-    """When a new version may replace the champion (core/promotion.py), and whether a person must agree."""
+    """When a new version may replace the champion (champion/promotion.py); whether a person must agree."""
 
     approval: Literal["automatic", "required"]
     margin: float = Share
@@ -139,7 +139,7 @@ class Register(Strict):
 
 
 class Container(Strict):
-    """What a cluster is asked for (core/kubernetes.py)."""
+    """What a cluster is asked for (service/kubernetes.py)."""
 
     registry: str | None = Field(pattern=r"^[a-z0-9][a-z0-9.:/_-]*[a-z0-9]$")
     replicas: int = Count

@@ -33,7 +33,7 @@ class Paths:
 
     @property
     def corrections(self) -> Path:
-        """Labels that people corrected (pipeline/core/corrections.py); in git."""
+        """Labels that people corrected (pipeline/labels/corrections.py); in git."""
         return self.root / "labels" / f"{self.project}.csv"
 
     @property
@@ -50,12 +50,12 @@ class Paths:
 
     @property
     def model_card(self) -> Path:
-        """What a person must know of the registered model (pipeline/core/model_card.py); in git."""
+        """What a person must know of the registered model (pipeline/reporting/model_card.py); in git."""
         return self.reports / "model_card.md"
 
     @property
     def kubernetes(self) -> Path:
-        """What runs the deployed Bento in a cluster (pipeline/core/kubernetes.py); in git."""
+        """What runs the deployed Bento in a cluster (pipeline/service/kubernetes.py); in git."""
         return self.reports / "kubernetes.yaml"
 
     def located(self, url: str) -> str:
@@ -89,13 +89,13 @@ class Paths:
 
     @property
     def registry_looked_at(self) -> Path:
-        """What stood in the registry when it was last looked at (pipeline/core/registry_state.py); DVC sees
-        by it that the registry was changed or wiped."""
+        """What stood in the registry when it was last looked at (champion/registry_state.py); DVC sees by
+        it that the registry was changed or wiped."""
         return self.root / "registry" / self.project / "aliases.json"
 
     @property
     def registry_copy(self) -> Path:
-        """This repository's copy of the registry's history (pipeline/core/alias_history.py), and its lock."""
+        """This repository's copy of the registry's history (champion/alias_history.py), and its lock."""
         return self.home / "registry" / self.project
 
     @property

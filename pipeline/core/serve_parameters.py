@@ -127,7 +127,7 @@ Mode = Annotated[
 
 class Trial(Strict):
     """How the challenger is tried on real requests (serving/trial.py), and what promoting it on their
-    evidence takes (core/trial_evidence.py)."""
+    evidence takes (trial/trial_evidence.py)."""
 
     mode: Mode
     share: float = Field(gt=0, le=1)

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.core import corrections
-from pipeline.core.corrections import Correction
 from pipeline.core.errors import ParameterError, SourceError
 from pipeline.core.paths import Paths
+from pipeline.labels import corrections
+from pipeline.labels.corrections import Correction
 from pipeline.relabeling import label_studio, labelled
 from pipeline.relabeling.votes import Reading, Vote, settle
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from pipeline.core import corrections
 from pipeline.core.errors import SourceError
 from pipeline.core.paths import Paths
+from pipeline.labels import corrections
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.core import corrections
-from pipeline.core.corrections import Correction
 from pipeline.core.errors import ParameterError
 from pipeline.core.paths import Paths
+from pipeline.labels import corrections
+from pipeline.labels.corrections import Correction
 from pipeline.relabeling.labelled import Doubt
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pipeline.core.corrections import Correction
+from pipeline.labels.corrections import Correction
 
 
 @dataclass(frozen=True)

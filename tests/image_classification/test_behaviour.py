@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.core.evaluation import Part
 from pipeline.tasks.image_classification.data.dataset import Split
 from pipeline.tasks.image_classification.parameters import Evaluate
 from pipeline.tasks.image_classification.testing import behaviour, typical
+from pipeline.testing.evaluation import Part
 from tests.image_classification.answering import Answering, by_brightness
 from tests.image_classification.test_robustness import SHIPPED, dark_and_light
 

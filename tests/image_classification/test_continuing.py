@@ -13,17 +13,18 @@ import torch
 import yaml
 
 from pipeline import train
-from pipeline.core import model_package, registry, seen_items, stage, starting, taking_over, tracking
+from pipeline.core import model_package, registry, seen_items, stage, tracking
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import IncompatibleModel, Interrupted, ModelError, ParameterError
 from pipeline.core.parameters import Start
 from pipeline.core.paths import Paths
-from pipeline.core.resuming import Checkpoints
 from pipeline.core.stage import Evidence
 from pipeline.core.tracking import StageRun
 from pipeline.tasks.image_classification.data.dataset import read_split, write_split
 from pipeline.tasks.image_classification.learning import continuing, fitting, networks
 from pipeline.tasks.image_classification.parameters import Parameters
+from pipeline.training import starting, taking_over
+from pipeline.training.resuming import Checkpoints
 from tests import synthetic_digits
 from tests.image_classification.test_resuming import Signalled
 

@@ -9,12 +9,12 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from pipeline.core import debugging_checks
-from pipeline.core.debugging_checks import Trial
 from pipeline.core.errors import ModelError
 from pipeline.core.parameters import Checks
 from pipeline.tasks.image_classification.learning import sanity
 from pipeline.tasks.image_classification.parameters import Train
+from pipeline.training import debugging_checks
+from pipeline.training.debugging_checks import Trial
 from tests.image_classification.test_learning import digits, every_network, network, recipe
 from tests.imports import ROOT
 

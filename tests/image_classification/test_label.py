@@ -13,11 +13,11 @@ import torch
 import yaml
 from scipy.stats import hypergeom
 
-from pipeline.core import corrections
-from pipeline.core.corrections import Correction
 from pipeline.core.errors import SourceError
 from pipeline.core.findings import Findings
 from pipeline.core.paths import Paths
+from pipeline.labels import corrections
+from pipeline.labels.corrections import Correction
 from pipeline.tasks.image_classification import label as stage
 from pipeline.tasks.image_classification.learning import label_audit
 from pipeline.tasks.image_classification.learning.margins import margins

@@ -9,8 +9,7 @@ import torch
 from safetensors.torch import save_file
 from scipy.special import softmax
 
-from pipeline.core import model_package, optimisation
-from pipeline.core.batches import Batches, epoch_seed
+from pipeline.core import model_package
 from pipeline.core.errors import ParameterError
 from pipeline.tasks.image_classification.learning import export, fitting, networks
 from pipeline.tasks.image_classification.learning.augmentation import RandomAffine
@@ -21,6 +20,8 @@ from pipeline.tasks.image_classification.learning.calibration import (
 )
 from pipeline.tasks.image_classification.parameters import Collect, Image
 from pipeline.tasks.image_classification.recipe_parameters import Recipe
+from pipeline.training import optimisation
+from pipeline.training.batches import Batches, epoch_seed
 from tests import synthetic_digits
 from tests.imports import ROOT
 

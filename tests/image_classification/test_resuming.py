@@ -15,12 +15,12 @@ import pytest
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
-from pipeline.core import long_run
-from pipeline.core.early_stopping import EarlyStopping
 from pipeline.core.errors import DiskFull, Interrupted, ModelError
-from pipeline.core.history import History
-from pipeline.core.resuming import Checkpoints
 from pipeline.tasks.image_classification.learning import fitting
+from pipeline.training import long_run
+from pipeline.training.early_stopping import EarlyStopping
+from pipeline.training.history import History
+from pipeline.training.resuming import Checkpoints
 from tests.image_classification.test_learning import digits, network, recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")

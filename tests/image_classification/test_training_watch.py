@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pipeline.core.history import History
 from pipeline.core.parameters import Watch
-from pipeline.core.silent_units import SilentUnits
 from pipeline.core.tracking import Measurement
-from pipeline.core.training_watch import TrainingWatch
 from pipeline.tasks.image_classification.learning import fitting
+from pipeline.training.history import History
+from pipeline.training.silent_units import SilentUnits
+from pipeline.training.training_watch import TrainingWatch
 from tests.image_classification.test_learning import digits, network, recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")

@@ -13,18 +13,19 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from pipeline.core import model_package, registry, transfer
+from pipeline.commands import transfer
+from pipeline.core import model_package, registry
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import ModelError, ParameterError
 from pipeline.core.parameters import Start
 from pipeline.core.paths import Paths
-from pipeline.core.starting import Beginning
 from pipeline.core.statistics import crossed_mean
 from pipeline.core.tracking import StageRun
 from pipeline.tasks.image_classification.data.dataset import Split, write_split
 from pipeline.tasks.image_classification.learning import fitting, networks
 from pipeline.tasks.image_classification.parameters import Parameters, Train
 from pipeline.tasks.image_classification.transfer import Trials
+from pipeline.training.starting import Beginning
 from tests import synthetic_digits
 from tests.serving.synthetic import linear_network
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pipeline.core import alias_history, champions, model_package, promotion, registry, registry_state
-from pipeline.core.alias_history import History
+from pipeline.champion import alias_history, champions, promotion, registry_state
+from pipeline.champion.alias_history import History
+from pipeline.core import model_package, registry
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import ModelError
 from pipeline.core.paths import Paths

@@ -5,10 +5,10 @@ import json
 import pytest
 import yaml
 
-from pipeline.core import plots
 from pipeline.core.artifacts import write_json
-from pipeline.core.figures import Confusion, Figure, Intervals, Lines
 from pipeline.core.paths import Paths
+from pipeline.testing import plots
+from pipeline.testing.figures import Confusion, Figure, Intervals, Lines
 from tests.imports import ROOT
 from tests.pipeline import repositories
 

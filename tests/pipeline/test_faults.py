@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from pipeline.core import artifacts, checkpoints, stage
+from pipeline.core import artifacts, stage
 from pipeline.core.errors import DiskFull, GateFailed, SourceError, TrackingError
 from pipeline.core.gates import Gate
 from pipeline.core.parameters import load
@@ -23,6 +23,7 @@ from pipeline.core.paths import Paths
 from pipeline.core.registry import Version
 from pipeline.core.stage import Context, Evidence
 from pipeline.core.tracking import StageRun
+from pipeline.training import checkpoints
 from tests.conftest import run_stage
 from tests.imports import ROOT
 

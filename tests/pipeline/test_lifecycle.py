@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pipeline.core import model_package
-from pipeline.core.verdict import PHASES
+from pipeline.reporting.verdict import PHASES
 from tests.pipeline import repositories
 from tests.pipeline.repositories import Dvc
 

@@ -10,12 +10,13 @@ import pytest
 import sqlalchemy
 
 from pipeline import monitor
-from pipeline.core import prediction_log, prediction_log_url, stage
+from pipeline.core import stage
 from pipeline.core.artifacts import read_json
 from pipeline.core.deployed_network import DeployedNetwork
 from pipeline.core.parameters import Monitor
 from pipeline.core.paths import Paths
-from pipeline.core.production import Production
+from pipeline.log import prediction_log, prediction_log_url
+from pipeline.monitoring.production import Production
 from pipeline.tasks.image_classification.data.dataset import read_split, write_split
 from pipeline.tasks.image_classification.data.pixels import properties
 from pipeline.tasks.recommendation import monitor as shop

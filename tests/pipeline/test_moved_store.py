@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core import moved_store, registry, registry_state, tracking
+from pipeline.champion import registry_state
+from pipeline.core import moved_store, registry, tracking
 from pipeline.core.errors import ModelError
 from pipeline.core.paths import Paths
 from tests.pipeline.candidates import model, run

@@ -16,13 +16,14 @@ import yaml
 from mlflow import MlflowClient
 
 from pipeline import train
-from pipeline.core import lightning_training, processes, stage
+from pipeline.core import processes, stage
 from pipeline.core.artifacts import read_json
-from pipeline.core.batches import Batches
 from pipeline.core.errors import ParameterError
 from pipeline.core.parameters import Hardware
 from pipeline.core.paths import Paths
 from pipeline.tasks.image_classification.data.dataset import write_split
+from pipeline.training import lightning_training
+from pipeline.training.batches import Batches
 from tests import synthetic_digits
 from tests.conftest import run_stage
 from tests.imports import ROOT

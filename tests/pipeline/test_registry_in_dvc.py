@@ -81,6 +81,6 @@ def test_a_registry_that_does_not_answer_does_not_hold_up_what_needs_none(projec
     assert repro(run) == BOTH
     before = paths.registry_looked_at.read_text()
     (paths.root / "mlflow.db").write_bytes(b"not a database, and no MLflow store either")
-    done = run("python", "-m", "pipeline.core.registry_state")
+    done = run("python", "-m", "pipeline.champion.registry_state")
     assert done.returncode == 0 and "digits: the registry could not be looked at" in done.stderr
     assert paths.registry_looked_at.read_text() == before

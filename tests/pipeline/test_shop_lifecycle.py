@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.core import model_package
-from pipeline.core.verdict import PHASES
+from pipeline.reporting.verdict import PHASES
 from tests import synthetic_shop
 from tests.imports import ROOT
 from tests.pipeline import repositories

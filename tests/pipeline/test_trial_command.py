@@ -12,18 +12,12 @@ import pytest
 import sqlalchemy
 import yaml
 
-from pipeline.core import (
-    alias_history,
-    champions,
-    prediction_log,
-    prediction_log_url,
-    quiet,
-    registry,
-    trial_evidence,
-    trial_log,
-)
+from pipeline.champion import alias_history, champions
+from pipeline.core import quiet, registry
 from pipeline.core.paths import Paths
 from pipeline.core.registry import CHALLENGER, CHAMPION, Version
+from pipeline.log import prediction_log, prediction_log_url, trial_log
+from pipeline.trial import trial_evidence
 from tests.command_line import exit_code
 from tests.pipeline import candidates
 from tests.pipeline.candidates import aliases, client, model, run

@@ -13,7 +13,7 @@ import yaml
 from safetensors.torch import save_file
 
 from pipeline import train
-from pipeline.core import model_package, registry, stage, starting
+from pipeline.core import model_package, registry, stage
 from pipeline.core.artifacts import read_json
 from pipeline.core.errors import IncompatibleModel, ModelError
 from pipeline.core.tracking import StageRun
@@ -23,6 +23,7 @@ from pipeline.tasks.recommendation.data.state import CATALOGUE
 from pipeline.tasks.recommendation.learning import continuing, networks
 from pipeline.tasks.recommendation.learning.networks.ranker import TYPE, Ranker
 from pipeline.tasks.recommendation.parameters import Train
+from pipeline.training import starting
 from tests import synthetic_shop
 from tests.imports import ROOT
 from tests.recommendation.shop_project import ShopProject

@@ -15,9 +15,8 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from pipeline.core import model_package
-from pipeline.core.evaluation import Evaluation
-from pipeline.core.evidence_tables import intervals_of
 from pipeline.core.paths import Paths
+from pipeline.reporting.evidence_tables import intervals_of
 from pipeline.tasks.recommendation import evaluate
 from pipeline.tasks.recommendation.data import network
 from pipeline.tasks.recommendation.data.dataset import read_catalogue, read_split
@@ -40,6 +39,7 @@ from pipeline.tasks.recommendation.testing import (
 )
 from pipeline.tasks.recommendation.testing.wanted import Answered, Owned, Wanted
 from pipeline.tasks.recommendation.testing.week import Week
+from pipeline.testing.evaluation import Evaluation
 from tests import synthetic_shop
 from tests.imports import ROOT
 from tests.recommendation import shop_package

@@ -10,9 +10,8 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from pipeline.core import debugging_checks, golden_set, model_package
+from pipeline.core import golden_set, model_package
 from pipeline.core.errors import Interrupted, ModelError
-from pipeline.core.resuming import Checkpoints
 from pipeline.core.statistics import clustered_mean
 from pipeline.tasks.recommendation import train
 from pipeline.tasks.recommendation.data import network, tifu
@@ -36,6 +35,8 @@ from pipeline.tasks.recommendation.learning.networks import gru, lstm
 from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
 from pipeline.tasks.recommendation.parameters import Train
 from pipeline.tasks.recommendation.recipe_parameters import GruParameters, LstmParameters
+from pipeline.training import debugging_checks
+from pipeline.training.resuming import Checkpoints
 from tests import synthetic_shop
 from tests.image_classification.test_resuming import Signalled
 from tests.imports import ROOT

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.core import corrections
-from pipeline.core.corrections import Correction
 from pipeline.core.paths import Paths
+from pipeline.labels import corrections
+from pipeline.labels.corrections import Correction
 from pipeline.relabeling import label_studio, labelled
 from pipeline.tasks.image_classification import relabel
 from tests import collected_images

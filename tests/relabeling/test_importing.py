@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.core import corrections
-from pipeline.core.corrections import Correction
 from pipeline.core.paths import Paths
+from pipeline.labels import corrections
+from pipeline.labels.corrections import Correction
 from tests.relabeling.conftest import Labels, name
 
 EARLY, LATE = "2026-03-09T21:52:49.513742Z", "2026-03-09T22:16:08Z"

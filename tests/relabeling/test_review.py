@@ -10,9 +10,9 @@ import sys
 import httpx
 import pytest
 
-from pipeline.core import corrections
-from pipeline.core.corrections import Correction
 from pipeline.core.paths import Paths
+from pipeline.labels import corrections
+from pipeline.labels.corrections import Correction
 from pipeline.relabeling import labelled
 from pipeline.relabeling.application import BODY_MAX, PAGE, application
 from pipeline.relabeling.reviewing import Review

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from pipeline.core import service_process
-from pipeline.core.service_process import HOST, MARK, free_port
+from pipeline.service import service_process
+from pipeline.service.service_process import HOST, MARK, free_port
 
 
 @dataclass

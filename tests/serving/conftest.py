@@ -12,9 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.core import bento, model_package, prediction_log_url
+from pipeline.core import model_package
 from pipeline.core.registry import Version
-from pipeline.core.service_process import serving
+from pipeline.log import prediction_log_url
+from pipeline.service import bento
+from pipeline.service.service_process import serving
 from serving.image_application import ImageApplication, ImageState
 from serving.image_log import ImageLog
 from serving.image_model import ImageModel, load

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import func, select
 
-from pipeline.core import prediction_log
+from pipeline.log import prediction_log
 from serving.prediction_log import PredictionLog
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.core import prediction_log as tables
-from pipeline.core.service_process import HOST, free_port
+from pipeline.log import prediction_log as tables
+from pipeline.service.service_process import HOST, free_port
 
 USER = "fullcycle"
 

@@ -12,9 +12,9 @@ import httpx
 import numpy as np
 import pytest
 
-from pipeline.core import bento
 from pipeline.core.registry import Version
 from pipeline.core.serve_parameters import Admission
+from pipeline.service import bento
 from serving.admission import LOOK_SECONDS, BoundedThreads, LoopDelay
 from serving.application import PREDICTION_THREADS, Application
 from serving.http_errors import HttpError

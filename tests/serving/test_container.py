@@ -24,8 +24,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from pipeline.core import kubernetes
 from pipeline.core.artifacts import sha256_of_folder
+from pipeline.service import kubernetes
 from tests.serving.conftest import ROOT
 from tests.serving.pictures import digit, encoded
 

@@ -14,14 +14,15 @@ import pytest
 import yaml
 
 from pipeline import deploy
-from pipeline.core import bento, load_test, registry
+from pipeline.core import registry
 from pipeline.core.artifacts import read_json, sha256_of_folder, write_json
 from pipeline.core.errors import ModelError, ParameterError, ServiceError
-from pipeline.core.load_test import post_request
 from pipeline.core.parameters import Container, Deploy
 from pipeline.core.paths import Paths
 from pipeline.core.registry import Version
 from pipeline.core.stage import Context
+from pipeline.service import bento, load_test
+from pipeline.service.load_test import post_request
 from pipeline.tasks.image_classification import deploy as hook
 from tests.serving.conftest import ROOT, SERVICE
 from tests.serving.pictures import digit, encoded

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from pipeline.core.prediction_log import read_predictions
+from pipeline.log.prediction_log import read_predictions
 from pipeline.tasks.image_classification.data import pixels
 from serving.image_application import BYTES_AT_ONCE, TOGETHER, ImageApplication, ImageState
 from serving.image_log import ImageLog

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.core import forgetting, prediction_log
-from pipeline.core.trial_log import trials
+from pipeline.log import forgetting, prediction_log
+from pipeline.log.trial_log import trials
 from pipeline.tasks.recommendation.data.asking import Answer, Event, Item
 from serving import retention
 from serving.image_log import ImageLog, ImagePrediction

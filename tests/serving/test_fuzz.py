@@ -13,9 +13,10 @@ import pytest
 import schemathesis
 from starlette.types import Receive, Scope, Send
 
-from pipeline.core import bento, model_package
+from pipeline.core import model_package
 from pipeline.core.registry import Version
 from pipeline.core.serve_parameters import Serve
+from pipeline.service import bento
 from pipeline.tasks.recommendation import deploy
 from serving.application import Application
 from serving.image_application import ImageApplication, ImageState

@@ -20,10 +20,11 @@ import pytest
 from PIL import Image
 from sqlalchemy import select
 
-from pipeline.core import bento, prediction_log, service_process
-from pipeline.core.prediction_log import captures
 from pipeline.core.registry import Version
 from pipeline.core.serve_parameters import Capture, Rate
+from pipeline.log import prediction_log
+from pipeline.log.prediction_log import captures
+from pipeline.service import bento, service_process
 from tests.serving.answers import refused
 from tests.serving.conftest import ROOT, SERVICE
 from tests.serving.pictures import digit, encoded

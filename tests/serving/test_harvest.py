@@ -14,10 +14,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from pipeline.core import artifacts, forgetting, prediction_log
+from pipeline.core import artifacts
 from pipeline.core.errors import DiskFull, ServiceError
 from pipeline.core.paths import Paths
 from pipeline.core.serve_parameters import Capture
+from pipeline.log import forgetting, prediction_log
 from pipeline.tasks.image_classification import harvest
 from pipeline.tasks.image_classification.data import pixels
 from pipeline.tasks.image_classification.data.formats import captures

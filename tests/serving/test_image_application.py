@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import ParameterError
-from pipeline.core.prediction_log import read_predictions
+from pipeline.log.prediction_log import read_predictions
 from serving import application
 from serving.follower_metrics import follower_metrics
 from serving.http_errors import COMMON, IMAGES, STATUS

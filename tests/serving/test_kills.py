@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.core.prediction_log import read_predictions
-from pipeline.core.service_process import HOST, _port_is_free
+from pipeline.log.prediction_log import read_predictions
+from pipeline.service.service_process import HOST, _port_is_free
 from tests.serving.bento_process import Service, post, seconds_until, started
 from tests.serving.pictures import digit, encoded
 

@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from pipeline.core.prediction_log import read_predictions
+from pipeline.log.prediction_log import read_predictions
 from tests.serving.bento_process import Service, post, started
 from tests.serving.pictures import digit, encoded
 from tests.serving.postgresql import Server

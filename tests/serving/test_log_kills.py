@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.prediction_log import read_events, read_predictions
+from pipeline.log.prediction_log import read_events, read_predictions
 from tests.imports import ROOT
 from tests.serving.postgresql import Server
 

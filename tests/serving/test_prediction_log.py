@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.core import prediction_log as tables
-from pipeline.core import prediction_log_url
 from pipeline.core.errors import ParameterError
 from pipeline.core.paths import Paths
-from pipeline.core.prediction_log import read_events, read_predictions, read_recommendations
+from pipeline.log import prediction_log as tables
+from pipeline.log import prediction_log_url
+from pipeline.log.prediction_log import read_events, read_predictions, read_recommendations
 from pipeline.tasks.image_classification.data import pixels
 from pipeline.tasks.recommendation.data.asking import Answer, Event, Item
 from serving import prediction_log

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.core.errors import ParameterError
-from pipeline.core.prediction_log import read_recommendations
+from pipeline.log.prediction_log import read_recommendations
 from serving.http_errors import COMMON, RECOMMENDATION
 from serving.recommendation_application import RecommendationApplication, RecommendationState
 from serving.recommendation_metrics import recommendation_metrics

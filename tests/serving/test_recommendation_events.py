@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.prediction_log import read_events, read_recommendations
+from pipeline.log.prediction_log import read_events, read_recommendations
 from serving.metrics import metrics
 from serving.recommendation_application import RecommendationApplication, RecommendationState
 from serving.recommendation_log import RecommendationLog

@@ -14,13 +14,14 @@ import httpx
 import numpy as np
 import pytest
 
-from pipeline.core import bento, model_package
+from pipeline.core import model_package
 from pipeline.core.artifacts import sha256
 from pipeline.core.errors import ModelError
-from pipeline.core.load_test import ask as ask_all
-from pipeline.core.load_test import load_test
 from pipeline.core.registry import Version
-from pipeline.core.service_process import serving
+from pipeline.service import bento
+from pipeline.service.load_test import ask as ask_all
+from pipeline.service.load_test import load_test
+from pipeline.service.service_process import serving
 from pipeline.tasks.recommendation import deploy
 from pipeline.tasks.recommendation.data.item_tables import ItemTables
 from pipeline.tasks.recommendation.data.recommender import Recommender

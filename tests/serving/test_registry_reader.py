@@ -20,7 +20,7 @@ from pipeline.core import model_package, registry
 from pipeline.core.errors import ModelError, ParameterError, TrackingError
 from pipeline.core.paths import Paths
 from pipeline.core.serve_parameters import REGISTRY_VARIABLE
-from pipeline.core.service_process import free_port
+from pipeline.service.service_process import free_port
 from serving import registry_reader
 from serving.registry_http import HttpRegistry
 from serving.registry_reader import CHALLENGER, CHAMPION, RegistryReader, open_registry

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from pipeline.core.artifacts import write_json
-from pipeline.core.service_process import free_port
+from pipeline.service.service_process import free_port
 from tests.serving.conftest import ROOT
 from tests.serving.pictures import digit, encoded
 

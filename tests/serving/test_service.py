@@ -17,10 +17,11 @@ import httpx
 import psutil
 import pytest
 
-from pipeline.core import model_package, service_process
+from pipeline.core import model_package
 from pipeline.core.errors import ServiceError
-from pipeline.core.prediction_log import read_predictions
-from pipeline.core.service_process import MARK, free_port, serving
+from pipeline.log.prediction_log import read_predictions
+from pipeline.service import service_process
+from pipeline.service.service_process import MARK, free_port, serving
 from tests.serving.conftest import ROOT, SERVICE
 from tests.serving.pictures import digit, encoded
 
@@ -225,8 +226,8 @@ def marked(mark: str) -> list[psutil.Process]:
 
 STAGE = """
 import os, sys, time
-from pipeline.core import service_process
-from pipeline.core.service_process import serving
+from pipeline.service import service_process
+from pipeline.service.service_process import serving
 service_process.uuid.uuid4 = lambda: type("U", (), {"hex": sys.argv[2]})
 with serving(sys.argv[1], {"FULLCYCLE_PREDICTION_LOG": sys.argv[3]}) as url:
     print(url, flush=True)

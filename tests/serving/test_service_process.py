@@ -8,8 +8,8 @@ import uuid
 import psutil
 import pytest
 
-from pipeline.core import service_process
-from pipeline.core.service_process import MARK
+from pipeline.service import service_process
+from pipeline.service.service_process import MARK
 
 # A parent whose worker is in a session of its own and outlives it, as BentoML's do.
 ORPHANING = """

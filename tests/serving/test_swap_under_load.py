@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from benchmarks import swap
-from pipeline.core import bento
-from pipeline.core.load_test import post_request
+from pipeline.service import bento
+from pipeline.service.load_test import post_request
 from tests.serving.conftest import ROOT, SERVICE
 from tests.serving.synthetic import SETTINGS, write_package
 from tests.serving.test_follower import add_golden_set

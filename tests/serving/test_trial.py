@@ -14,8 +14,8 @@ import pytest
 import sqlalchemy
 from pydantic import ValidationError
 
-from pipeline.core import prediction_log, trial_log
 from pipeline.core.statistics import wilson_interval
+from pipeline.log import prediction_log, trial_log
 from serving.application import PREDICTION_THREADS
 from serving.image_application import ImageApplication, ImageState
 from serving.image_model import ImageModel

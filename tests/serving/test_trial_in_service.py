@@ -11,12 +11,14 @@ import pytest
 from sqlalchemy import func, select
 
 from benchmarks import swap
-from pipeline.core import bento, model_package, prediction_log
-from pipeline.core.prediction_log_url import URL_VARIABLE
+from pipeline.core import model_package
 from pipeline.core.registry import Version
 from pipeline.core.serve_parameters import KEPT_VARIABLE, REGISTRY_VARIABLE
-from pipeline.core.service_process import serving
-from pipeline.core.trial_log import trials
+from pipeline.log import prediction_log
+from pipeline.log.prediction_log_url import URL_VARIABLE
+from pipeline.log.trial_log import trials
+from pipeline.service import bento
+from pipeline.service.service_process import serving
 from tests.serving.conftest import ROOT, SERVICE
 from tests.serving.mlflow_registry import MlflowRegistry
 from tests.serving.synthetic import SETTINGS, write_package

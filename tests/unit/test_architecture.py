@@ -9,16 +9,34 @@ import pytest
 import yaml
 
 from pipeline import tasks
-from pipeline.core.verdict import PHASES
-from tests.imports import ROOT, closure, hooks, imported
+from pipeline.reporting.verdict import PHASES
+from tests.imports import ROOT, closure, hooks, imported, service_code, units
 
 STAGES = list(PHASES)
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 LOOK = yaml.safe_load((ROOT / "registry/dvc.yaml").read_text())["stages"]["look"]
 # What a stage uses without importing it: `deploy` ships the service, and reads its build file.
-SHIPPED = {
-    "deploy": {"serving", "bentofile.yaml", *(f"pipeline/tasks/{task}/data" for task in tasks.names())}
+SHIPPED = {"deploy": {"bentofile.yaml", *units(service_code())}}
+# Folders of pipeline/, and those that each may import beside `core`.
+BELOW = {
+    "core": (),
+    "sources": (),
+    "labels": (),
+    "training": (),
+    "testing": (),
+    "champion": (),
+    "log": (),
+    "reporting": ("testing",),
+    "service": ("log",),
+    "monitoring": ("champion",),
+    "trial": ("champion",),
+    "projects": (),
+    "relabeling": ("labels",),
+    "commands": ("champion", "log", "training", "trial"),
 }
+SHARED = tuple(
+    f"pipeline/{folder}/" for folder in BELOW if folder not in ("sources", "relabeling", "commands")
+)
 
 
 def modules(pattern: str) -> list[str]:
@@ -89,34 +107,29 @@ def test_every_task_has_the_hooks_that_the_stages_ask_for(stage: str, task: str)
         assert (ROOT / "pipeline/tasks" / task / f"{hook}.py").is_file()
 
 
-@pytest.mark.parametrize("file", modules("pipeline/core/*.py"))
-def test_core_imports_neither_stages_nor_serving(file: str) -> None:
-    # parameters.py looks a task up by name; pipeline/tasks/__init__.py is that place.
+def test_every_folder_of_the_pipeline_has_its_place() -> None:
+    folders = {path.parent.name for path in (ROOT / "pipeline").glob("*/__init__.py")}
+    assert folders == {*BELOW, "tasks"}
+
+
+@pytest.mark.parametrize("folder", BELOW)
+def test_a_folder_imports_core_and_those_below_it(folder: str) -> None:
+    # A task is looked up by name; pipeline/tasks/__init__.py is that place.
     allowed = {"pipeline/__init__.py", "pipeline/tasks/__init__.py"}
-    outside = {f for f in imported(file) if not f.startswith("pipeline/core/")} - allowed
-    assert not outside
+    below = tuple(f"pipeline/{name}/" for name in (folder, "core", *BELOW[folder]))
+    for file in modules(f"pipeline/{folder}/*.py"):
+        assert not {f for f in imported(file) - allowed if not f.startswith(below)}, file
 
 
 @pytest.mark.parametrize("file", [file for file in modules("pipeline/*.py") if file != "pipeline/cli.py"])
-def test_stages_import_core_alone_and_look_tasks_up_by_name(file: str) -> None:
-    assert not {f for f in imported(file) if not f.startswith(("pipeline/core/", "pipeline/__init__.py"))}
-
-
-@pytest.mark.parametrize("file", modules("pipeline/sources/*.py"))
-def test_sources_import_core_alone(file: str) -> None:
-    assert not {f for f in imported(file) if not f.startswith(("pipeline/core/", "pipeline/sources/"))}
+def test_stages_import_what_is_shared_and_look_tasks_up_by_name(file: str) -> None:
+    assert not {f for f in imported(file) if not f.startswith((*SHARED, "pipeline/__init__.py"))}
 
 
 @pytest.mark.parametrize("file", modules("pipeline/tasks/**/*.py"))
 def test_tasks_import_neither_stages_nor_serving_nor_other_tasks(file: str) -> None:
     own = "/".join(Path(file).parts[:3])
-    allowed = (
-        "pipeline/core/",
-        "pipeline/sources/",
-        "pipeline/__init__.py",
-        "pipeline/tasks/__init__.py",
-        own,
-    )
+    allowed = (*SHARED, "pipeline/sources/", "pipeline/__init__.py", "pipeline/tasks/__init__.py", own)
     assert not {f for f in imported(file) if not f.startswith(allowed)}
 
 
@@ -134,17 +147,6 @@ def test_in_a_task_data_knows_no_networks_and_networks_no_evaluation(
         assert not {f for f in own if not f.startswith(below) and not f.endswith("parameters.py")}, file
 
 
-@pytest.mark.parametrize("file", modules("pipeline/relabeling/*.py"))
-def test_relabeling_imports_core_alone_and_looks_tasks_up_by_name(file: str) -> None:
-    allowed = ("pipeline/core/", "pipeline/relabeling/", "pipeline/__init__.py", "pipeline/tasks/__init__.py")
-    assert not {f for f in imported(file) if not f.startswith(allowed)}
-
-
-@pytest.mark.parametrize("file", modules("pipeline/*.py") + modules("pipeline/core/*.py"))
-def test_the_command_line_alone_imports_relabeling(file: str) -> None:
-    assert file == "pipeline/cli.py" or not {f for f in imported(file) if "/relabeling/" in f}
-
-
 @pytest.mark.parametrize("file", modules("serving/**/*.py"))
 def test_serving_imports_no_stage_and_no_network(file: str) -> None:
     found = imported(file)
@@ -154,14 +156,8 @@ def test_serving_imports_no_stage_and_no_network(file: str) -> None:
 
 
 def test_a_bento_holds_the_code_that_the_services_import_and_no_other() -> None:
-    run, todo = set(), set(modules("serving/*.py"))
-    while todo:
-        file = todo.pop()
-        run.add(file)
-        packages = {str(folder / "__init__.py") for folder in Path(file).parents}
-        todo |= {each for each in {*imported(file), *packages} - run if (ROOT / each).is_file()}
     held = yaml.safe_load((ROOT / "bentofile.yaml").read_text())["include"]
-    assert {file for pattern in held for file in modules(pattern) if file.endswith(".py")} == run
+    assert {file for pattern in held for file in modules(pattern) if file.endswith(".py")} == service_code()
 
 
 @pytest.mark.parametrize("file", modules("pipeline/**/*.py") + modules("serving/**/*.py"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.artifacts import write_json
-from pipeline.core.service_process import free_port
+from pipeline.service.service_process import free_port
 from tests.command_line import fullcycle
 from tests.imports import ROOT
 

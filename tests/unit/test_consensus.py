@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.special import softmax
 
-from pipeline.core import annotations, consensus
 from pipeline.core.errors import SourceError
+from pipeline.labels import annotations, consensus
 
 CLASSES = 4
 NAN = float("nan")

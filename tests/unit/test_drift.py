@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.core import drift
+from pipeline.monitoring import drift
 
 NAMES = ("brightness", "contrast", "confidence")
 

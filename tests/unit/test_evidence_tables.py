@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.evidence_tables import Table, intervals_of, read_csv, shown, tables
+from pipeline.reporting.evidence_tables import Table, intervals_of, read_csv, shown, tables
 
 
 def only(details: dict, rows_max: int = 40) -> Table:

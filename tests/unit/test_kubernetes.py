@@ -6,8 +6,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from pipeline.core import kubernetes
 from pipeline.core.parameters import Container
+from pipeline.service import kubernetes
 
 TAG = "my_shop:v3-1a2b3c4d-9f8e7d6c"
 SINGLE = Container(

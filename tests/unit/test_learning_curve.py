@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.core import learning_curve
+from pipeline.training import learning_curve
 
 SIZES = np.array([500, 500, 1000, 1000, 2000, 2000, 4000, 4000, 8000, 8000])
 

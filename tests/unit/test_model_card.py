@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.core import carbon, model_card
 from pipeline.core.artifacts import write_json
 from pipeline.core.paths import Paths
 from pipeline.core.source_state import SourceState
+from pipeline.reporting import carbon, model_card
 from tests.imports import ROOT
 
 SOURCE = SourceState(commit="c0ffee" * 6 + "beef", clean=False, params="5a" * 32, key="k")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.core.pilots import Pilots, extrapolate
+from pipeline.training.pilots import Pilots, extrapolate
 
 SIZES = np.array([500, 500, 1000, 1000, 2000, 2000, 4000, 4000])
 REPEATS = [0, 1] * 4

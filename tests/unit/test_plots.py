@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.core import plots
-from pipeline.core.figures import Confusion, Figure, Intervals, Lines
+from pipeline.testing import plots
+from pipeline.testing.figures import Confusion, Figure, Intervals, Lines
 from tests.imports import ROOT
 
 

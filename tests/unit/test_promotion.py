@@ -5,8 +5,8 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest, norm
 
-from pipeline.core import promotion
-from pipeline.core.paired_tests import RightWrong, compare
+from pipeline.champion import promotion
+from pipeline.champion.paired_tests import RightWrong, compare
 from pipeline.core.parameters import Register
 
 LIMITS = Register(

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.artifacts import write_json
-from pipeline.core.figures import Figure
 from pipeline.core.parameters import load
 from pipeline.core.paths import Paths
 from pipeline.core.pictures import figure
-from pipeline.core.report import render
-from pipeline.core.verdict import decide
+from pipeline.reporting.report import render
+from pipeline.reporting.verdict import decide
+from pipeline.testing.figures import Figure
 from tests.imports import ROOT
 
 HOSTILE = "<script>alert(1)</script>"

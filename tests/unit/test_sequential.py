@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from pipeline.core.sequential import WatchedShare
 from pipeline.core.statistics import wilson_interval
+from pipeline.trial.sequential import WatchedShare
 
 
 def first_alarm(

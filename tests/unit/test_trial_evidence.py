@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.core import parameters, trial_quality
+from pipeline.core import parameters
 from pipeline.core.parameters import Register
 from pipeline.core.serve_parameters import Trial
 from pipeline.core.statistics import wilson_interval
-from pipeline.core.trial_evidence import Evidence, Shown, judge
-from pipeline.core.trial_quality import Clients
 from pipeline.tasks.image_classification.trial import SCORING as IMAGES
 from pipeline.tasks.recommendation.trial import SCORING as LISTS
+from pipeline.trial import trial_quality
+from pipeline.trial.trial_evidence import Evidence, Shown, judge
+from pipeline.trial.trial_quality import Clients
 from tests.imports import ROOT
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.core import verdict
 from pipeline.core.artifacts import write_json
 from pipeline.core.gates import Gate
 from pipeline.core.paths import Paths
+from pipeline.reporting import verdict
 
 STAGES = [stage for stage in verdict.PHASES if stage != "review"]
 GOOD = Gate("accuracy", 0.99, "at least", 0.9, "training", "train longer.")

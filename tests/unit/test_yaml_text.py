@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 import yaml
 
-from pipeline.core.yaml_text import lines_of, replaced
+from pipeline.projects.yaml_text import lines_of, replaced
 
 TEXT = """\
 projects:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.deployed_network import DeployedNetwork
-from pipeline.core.load_test import post_request
+from pipeline.service.load_test import post_request
 from pipeline.tasks.image_classification.data import pixels
 
 SERVICE = "serving.image_classification:ImageClassification"

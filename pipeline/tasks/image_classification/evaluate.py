@@ -8,7 +8,6 @@ import numpy as np
 
 from pipeline.core.deployed_network import DeployedNetwork
 from pipeline.core.errors import IncompatibleModel
-from pipeline.core.evaluation import Evaluation, put_together
 from pipeline.core.paths import Paths
 from pipeline.tasks.image_classification.data.dataset import read_split
 from pipeline.tasks.image_classification.learning import networks
@@ -27,6 +26,7 @@ from pipeline.tasks.image_classification.testing import (
 )
 from pipeline.tasks.image_classification.testing import slices as slicing
 from pipeline.tasks.image_classification.testing.answers import ask
+from pipeline.testing.evaluation import Evaluation, put_together
 
 
 def scores(params: Any, package: Path, prepared: Path) -> np.ndarray:

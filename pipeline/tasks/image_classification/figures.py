@@ -1,6 +1,6 @@
 """How the files of an image classifier's evaluation are shown; docs/testing.md says more."""
 
-from pipeline.core.figures import Confusion, Figure, Intervals, Lines
+from pipeline.testing.figures import Confusion, Figure, Intervals, Lines
 
 FIGURES = (
     Figure(

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import ParameterError
-from pipeline.core.pilots import Pilots, extrapolate
 from pipeline.tasks.image_classification.data.dataset import read_split
 from pipeline.tasks.image_classification.data.pixel_statistics import channel_statistics
 from pipeline.tasks.image_classification.parameters import Forecast
+from pipeline.training.pilots import Pilots, extrapolate
 
 
 def forecast(params: Any, prepared: Path, picture: Path) -> dict[str, Any]:

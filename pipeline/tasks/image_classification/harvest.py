@@ -15,10 +15,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from pipeline.core import forgetting, harvesting, parameters, prediction_log
+from pipeline.core import parameters
 from pipeline.core.artifacts import writing_file
 from pipeline.core.errors import SourceError
 from pipeline.core.paths import Paths
+from pipeline.log import forgetting, harvesting, prediction_log
 from pipeline.tasks.image_classification.data.formats.captures import COLUMNS, LABELS
 
 PART = 500  # pictures, or ids, of one query
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, paths: Paths) -> list[str]:
-    """Returns what was done, in lines for the person who asked. Errors: core/harvesting.py's; SourceError:
+    """Returns what was done, in lines for the person who asked. Errors: log/harvesting.py's; SourceError:
     labels.csv cannot be read, and nothing was changed."""
     project: Any = parameters.load(paths.root / "params.yaml", paths.project)
     with harvesting.harvesting(paths) as (log_url, folder):

@@ -1,7 +1,7 @@
 """Labels of images: given by the source or by several annotators, corrected by people, audited by networks.
 
 The label of an image is the source's; where annotators labelled it, what they and the networks say
-together (pipeline/core/consensus.py); where somebody corrected it, the correction. Each image is judged
+together (pipeline/labels/consensus.py); where somebody corrected it, the correction. Each image is judged
 twice: by a network that was trained on the other folds, and by how the networks that were trained on it
 learnt it. How many labels are doubtful is the count of confident learning (Northcutt, Jiang, Chuang 2021, as
 in cleanlab); which they are, both judgements say together. The published test part is audited too, as a
@@ -28,13 +28,13 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from pipeline.core import annotations, consensus, corrections
-from pipeline.core.annotations import Annotations
 from pipeline.core.artifacts import write_json
-from pipeline.core.consensus import Consensus
 from pipeline.core.findings import Findings
 from pipeline.core.gates import Gate
 from pipeline.core.paths import Paths
+from pipeline.labels import annotations, consensus, corrections
+from pipeline.labels.annotations import Annotations
+from pipeline.labels.consensus import Consensus
 from pipeline.tasks.image_classification.data import items, pictures
 from pipeline.tasks.image_classification.parameters import Collect, Label
 

@@ -5,17 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core import drift, pictures, prediction_log, prediction_log_url
+from pipeline.core import pictures
 from pipeline.core.deployed_network import DeployedNetwork
-from pipeline.core.evaluation import Evaluation
 from pipeline.core.gates import Gate
 from pipeline.core.parameters import Monitor
 from pipeline.core.paths import Paths
-from pipeline.core.production import Production
 from pipeline.core.statistics import wilson_interval
+from pipeline.log import prediction_log, prediction_log_url
+from pipeline.monitoring import drift
+from pipeline.monitoring.production import Production
 from pipeline.tasks.image_classification.data.corruptions import CORRUPTIONS, SEVERITIES
 from pipeline.tasks.image_classification.data.dataset import Split, read_split
 from pipeline.tasks.image_classification.data.pixels import properties
+from pipeline.testing.evaluation import Evaluation
 
 DEGRADATIONS = ("noise", "blur", "shift", "rotation", "contrast", "occlusion", "inversion")
 DEGRADED_SEVERITY = SEVERITIES[1]

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from pipeline.core.errors import ParameterError
-from pipeline.core.new_project import Change, place
 from pipeline.core.paths import Paths
+from pipeline.projects.new_project import Change, place
 
 OPTION = "images"
 OPTION_HELP = "folder of pictures, one folder a class"

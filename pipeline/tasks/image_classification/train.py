@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.core import golden_set, model_package, pictures, seen_items, starting
+from pipeline.core import golden_set, model_package, pictures, seen_items
 from pipeline.core.gates import Gate
 from pipeline.core.stage import Context
-from pipeline.core.starting import Beginning
-from pipeline.core.training import Training
 from pipeline.tasks.image_classification.data.dataset import Split, read_split
 from pipeline.tasks.image_classification.data.pixel_statistics import channel_statistics
 from pipeline.tasks.image_classification.learning.calibration import fit_temperature
 from pipeline.tasks.image_classification.parameters import Train
+from pipeline.training import starting
+from pipeline.training.outcome import Training
+from pipeline.training.starting import Beginning
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -34,9 +35,9 @@ def train(context: Context, interrupted: Path, folder: Path, beginning: Beginnin
     """
     from safetensors.torch import save_file
 
-    from pipeline.core import long_run
-    from pipeline.core.lightning_training import device_name
     from pipeline.tasks.image_classification.learning import continuing, export, fitting, sanity
+    from pipeline.training import long_run
+    from pipeline.training.lightning_training import device_name
 
     params, collect = context.params.train, context.params.collect
     network, train_split, val_split = _begin(context)
@@ -91,7 +92,7 @@ def train(context: Context, interrupted: Path, folder: Path, beginning: Beginnin
 
 def take_part(context: Context, interrupted: Path) -> None:
     """The same training in another process than the first, which alone leaves what `train` leaves."""
-    from pipeline.core import long_run
+    from pipeline.training import long_run
 
     params = context.params.train
     long_run.take_part(_fit(params, *_begin(context)), params, HISTORY, interrupted, context.run)
@@ -134,8 +135,8 @@ def _fit(
     params: Train, network: "nn.Module", train_split: Split, val_split: Split
 ) -> "Callable[..., Trainer]":
     """The training, but for what `long_run` gives it."""
-    from pipeline.core import taking_over
     from pipeline.tasks.image_classification.learning import fitting
+    from pipeline.training import taking_over
 
     taking_over.freeze(network, params.start.freeze if params.start else ())
     return partial(

@@ -1,15 +1,15 @@
-"""Trainings on few images of a project, for `fullcycle transfer` (pipeline/core/transfer.py)."""
+"""Trainings on few images of a project, for `fullcycle transfer` (pipeline/commands/transfer.py)."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.core import starting
-from pipeline.core.starting import Beginning
 from pipeline.tasks.image_classification.data.dataset import Split, read_split
 from pipeline.tasks.image_classification.data.pixel_statistics import channel_statistics
 from pipeline.tasks.image_classification.parameters import Collect, Parameters, Train
+from pipeline.training import starting
+from pipeline.training.starting import Beginning
 
 
 def trials(project: Parameters, prepared: Path) -> "Trials":
@@ -32,8 +32,8 @@ class Trials:
         """1.0 where the trained network is right about a validation image, else 0.0; float64 (N,)."""
         import lightning
 
-        from pipeline.core import taking_over
         from pipeline.tasks.image_classification.learning import continuing, fitting, networks
+        from pipeline.training import taking_over
 
         rows = np.sort(np.random.default_rng(seed).choice(len(self.train), size, replace=False))
         pixels, labels = self.train.pixels[rows], self.train.labels[rows]

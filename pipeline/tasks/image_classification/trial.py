@@ -1,10 +1,10 @@
-"""What clients' feedback says of a challenger's and a champion's labels (pipeline/core/trial_evidence.py)."""
+"""What clients' feedback says of a challenger's and a champion's labels (trial/trial_evidence.py)."""
 
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipeline.core import prediction_log
-from pipeline.core.trial_evidence import Scoring, Shown
+from pipeline.log import prediction_log
+from pipeline.trial.trial_evidence import Scoring, Shown
 
 
 def shown(

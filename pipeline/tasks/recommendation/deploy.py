@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.load_test import post_request
+from pipeline.service.load_test import post_request
 from pipeline.tasks.recommendation.data.asking import MODES, Answer, Ask
 from pipeline.tasks.recommendation.data.dataset import Catalogue, read_catalogue, read_split
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from pipeline.core import model_package
-from pipeline.core.evaluation import Evaluation, Part, put_together
 from pipeline.core.paths import Paths
 from pipeline.tasks.recommendation.data import network
 from pipeline.tasks.recommendation.data.dataset import Catalogue, Purchases, read_catalogue, read_split
@@ -44,6 +43,7 @@ from pipeline.tasks.recommendation.testing import (
 )
 from pipeline.tasks.recommendation.testing import slices as slices_of
 from pipeline.tasks.recommendation.testing.week import Week
+from pipeline.testing.evaluation import Evaluation, Part, put_together
 
 
 def scores(_: Any, package: Path, prepared: Path) -> np.ndarray:

@@ -1,6 +1,6 @@
 """How the files of a recommender's evaluation are shown; docs/testing.md says more."""
 
-from pipeline.core.figures import Figure, Intervals
+from pipeline.testing.figures import Figure, Intervals
 
 FIGURES = (
     Figure(

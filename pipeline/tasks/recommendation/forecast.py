@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.pilots import Pilots, extrapolate
 from pipeline.tasks.recommendation.parameters import Forecast
+from pipeline.training.pilots import Pilots, extrapolate
 
 LIST = 20  # products of a list that are judged
 

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.core import harvesting, parameters, prediction_log
+from pipeline.core import parameters
 from pipeline.core.artifacts import writing_file
 from pipeline.core.errors import SourceError
 from pipeline.core.paths import Paths
+from pipeline.log import harvesting, prediction_log
 from pipeline.tasks.recommendation.data.formats.captures import FOLDER, SCHEMA
 
 AGAIN = timedelta(days=1)  # before the newest day, of which a slow transaction may have brought more
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, paths: Paths) -> list[str]:
-    """Returns what was done, in lines for the person who asked. Errors: core/harvesting.py's; SourceError: a
+    """Returns what was done, in lines for the person who asked. Errors: log/harvesting.py's; SourceError: a
     file of the inbox cannot be read, and was not changed."""
     project: Any = parameters.load(paths.root / "params.yaml", paths.project)
     with harvesting.harvesting(paths) as (log_url, folder):

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core import drift, model_package, pictures, prediction_log, prediction_log_url
-from pipeline.core.evaluation import Evaluation
+from pipeline.core import model_package, pictures
 from pipeline.core.gates import Gate
 from pipeline.core.parameters import Monitor
 from pipeline.core.paths import Paths
-from pipeline.core.production import Production
 from pipeline.core.statistics import wilson_interval
+from pipeline.log import prediction_log, prediction_log_url
+from pipeline.monitoring import drift
+from pipeline.monitoring.production import Production
 from pipeline.tasks.recommendation.data import network, properties, ranking
 from pipeline.tasks.recommendation.data.best_sellers import BestSellers
 from pipeline.tasks.recommendation.data.counts import Questions
@@ -27,6 +28,7 @@ from pipeline.tasks.recommendation.data.ranking import Wish
 from pipeline.tasks.recommendation.data.retrieval import Retrieval
 from pipeline.tasks.recommendation.data.state import CATALOGUE, SPLITS
 from pipeline.tasks.recommendation.learning import examples
+from pipeline.testing.evaluation import Evaluation
 
 LIST = 20
 BATCH = 128  # questions answered together

@@ -16,8 +16,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from pipeline.core.errors import ParameterError
-from pipeline.core.new_project import Change
 from pipeline.core.paths import Paths
+from pipeline.projects.new_project import Change
 
 OPTION = "events"
 OPTION_HELP = "table of purchases, and views, ... if there are any, of a shop"

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.core.artifacts import sha256
 from pipeline.core.errors import ParameterError, SourceError
-from pipeline.core.new_project import place
+from pipeline.projects.new_project import place
 from pipeline.tasks.recommendation import column_names
 from pipeline.tasks.recommendation import source_parameters as declared
 

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.core import golden_set, model_package, pictures, starting
+from pipeline.core import golden_set, model_package, pictures
 from pipeline.core.gates import Gate
 from pipeline.core.stage import Context
-from pipeline.core.starting import Beginning
-from pipeline.core.training import Training
 from pipeline.tasks.recommendation.data.inputs import BY_CANDIDATE, GIVEN
 from pipeline.tasks.recommendation.data.network import KNOWN_PRODUCTS
 from pipeline.tasks.recommendation.parameters import Train
+from pipeline.training import starting
+from pipeline.training.outcome import Training
+from pipeline.training.starting import Beginning
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -36,9 +37,9 @@ def train(context: Context, interrupted: Path, folder: Path, beginning: Beginnin
     """
     from safetensors.torch import save_file
 
-    from pipeline.core import long_run
-    from pipeline.core.lightning_training import device_name
     from pipeline.tasks.recommendation.learning import continuing, examples, export, sanity
+    from pipeline.training import long_run
+    from pipeline.training.lightning_training import device_name
 
     params = context.params.train
     past = examples.read_past(context.paths.prepared, params)
@@ -94,8 +95,8 @@ def train(context: Context, interrupted: Path, folder: Path, beginning: Beginnin
 
 def take_part(context: Context, interrupted: Path) -> None:
     """The same training in another process than the first, which alone leaves what `train` leaves."""
-    from pipeline.core import long_run
     from pipeline.tasks.recommendation.learning import examples
+    from pipeline.training import long_run
 
     params = context.params.train
     fit = _fit(params, *_begin(context, examples.read_past(context.paths.prepared, params)))
@@ -148,8 +149,8 @@ def _fit(
     params: Train, ranker: "Ranker", training: "Examples", validation: "Examples"
 ) -> "Callable[..., Trainer]":
     """The training, but for what `long_run` gives it."""
-    from pipeline.core import taking_over
     from pipeline.tasks.recommendation.learning import fitting
+    from pipeline.training import taking_over
 
     taking_over.freeze(ranker, params.start.freeze if params.start else ())
     return partial(

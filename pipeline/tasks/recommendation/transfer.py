@@ -1,4 +1,4 @@
-"""Trainings on the questions of few customers, for `fullcycle transfer` (pipeline/core/transfer.py)."""
+"""Trainings on the questions of few customers, for `fullcycle transfer` (pipeline/commands/transfer.py)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.core import starting
-from pipeline.core.starting import Beginning
 from pipeline.tasks.recommendation.data.dataset import Catalogue
 from pipeline.tasks.recommendation.parameters import Parameters, Train
+from pipeline.training import starting
+from pipeline.training.starting import Beginning
 
 if TYPE_CHECKING:
     from pipeline.tasks.recommendation.learning.examples import Examples
@@ -45,8 +45,8 @@ class Trials:
         """Recall at 20 of the trained network for each validation question; float64 (N,)."""
         import lightning
 
-        from pipeline.core import taking_over
         from pipeline.tasks.recommendation.learning import continuing, fitting, networks, ranking, scoring
+        from pipeline.training import taking_over
 
         customers = np.unique(self.training.customers)
         chosen = np.random.default_rng(seed).choice(customers, size, replace=False)

@@ -1,10 +1,10 @@
-"""What customers did with a challenger's and a champion's lists (pipeline/core/trial_evidence.py)."""
+"""What customers did with a challenger's and a champion's lists (pipeline/trial/trial_evidence.py)."""
 
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipeline.core import prediction_log
-from pipeline.core.trial_evidence import Scoring, Shown
+from pipeline.log import prediction_log
+from pipeline.trial.trial_evidence import Scoring, Shown
 
 WANTED = frozenset({"cart", "purchase"})  # feedback that says that a list was of use
 

@@ -5,14 +5,15 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from pipeline.core import model_package, seen_items, taking_over
+from pipeline.core import model_package, seen_items
 from pipeline.core.deployed_network import DeployedNetwork
 from pipeline.core.errors import ModelError
-from pipeline.core.starting import Beginning
 from pipeline.tasks.image_classification.data.dataset import Split
 from pipeline.tasks.image_classification.learning import networks
 from pipeline.tasks.image_classification.parameters import Collect
 from pipeline.tasks.image_classification.recipe_parameters import Recipe
+from pipeline.training import taking_over
+from pipeline.training.starting import Beginning
 
 
 def take_over(network: nn.Module, beginning: Beginning, recipe: Recipe, collect: Collect) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipeline.core import onnx_export
 from pipeline.tasks.image_classification.parameters import Image
+from pipeline.training import onnx_export
 
 
 class Deployed(nn.Module):

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.core import lightning_training, optimisation
-from pipeline.core.batches import Batches, epoch_seed, on_device
 from pipeline.core.parameters import ONE_DEVICE, Hardware
 from pipeline.tasks.image_classification.learning.augmentation import RandomAffine
 from pipeline.tasks.image_classification.recipe_parameters import Recipe
+from pipeline.training import lightning_training, optimisation
+from pipeline.training.batches import Batches, epoch_seed, on_device
 
 PREDICTION_BATCH = 1024  # images
 

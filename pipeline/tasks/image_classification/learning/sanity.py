@@ -1,4 +1,4 @@
-"""Checks of seconds before the long run (core/debugging_checks.py) and the network's cost."""
+"""Checks of seconds before the long run (training/debugging_checks.py) and the network's cost."""
 
 import copy
 import math
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.core import debugging_checks as checks
-from pipeline.core import optimisation
-from pipeline.core.debugging_checks import Trial
 from pipeline.tasks.image_classification.parameters import Train
+from pipeline.training import debugging_checks as checks
+from pipeline.training import optimisation
+from pipeline.training.debugging_checks import Trial
 
 BATCH = 32  # images
 IMAGES = 1600  # in the sample, at most

@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.core.evaluation import Part
 from pipeline.core.gates import Gate
 from pipeline.core.pictures import intervals
 from pipeline.core.statistics import wilson_interval
@@ -11,6 +10,7 @@ from pipeline.tasks.image_classification.data.dataset import Split
 from pipeline.tasks.image_classification.learning import shallow
 from pipeline.tasks.image_classification.parameters import Evaluate
 from pipeline.tasks.image_classification.testing.answers import Answers
+from pipeline.testing.evaluation import Part
 
 
 def measure(answers: Answers, train: Split, test: Split, limits: Evaluate, folder: Path) -> Part:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.core.deployed_network import DeployedNetwork
-from pipeline.core.evaluation import Part
 from pipeline.core.gates import Gate
 from pipeline.core.statistics import Interval, bootstrap_interval
 from pipeline.tasks.image_classification.data.dataset import Split
@@ -22,6 +21,7 @@ from pipeline.tasks.image_classification.testing import attribution_pictures
 from pipeline.tasks.image_classification.testing.attribution_methods import integrated_gradients
 from pipeline.tasks.image_classification.testing.deletion import SHARES, deletion
 from pipeline.tasks.image_classification.testing.samples import drawn
+from pipeline.testing.evaluation import Part
 
 if TYPE_CHECKING:
     from torch import nn

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.deployed_network import DeployedNetwork
-from pipeline.core.evaluation import Part
 from pipeline.core.gates import Gate
 from pipeline.tasks.image_classification.data.corruptions import CORRUPTIONS, SEVERITIES
 from pipeline.tasks.image_classification.data.dataset import Split
@@ -31,6 +30,7 @@ from pipeline.tasks.image_classification.parameters import Behaviour, Evaluate
 from pipeline.tasks.image_classification.testing import grids, typical
 from pipeline.tasks.image_classification.testing.expectations import KINDS, Answers, Expectation, Tried, tried
 from pipeline.tasks.image_classification.testing.samples import drawn
+from pipeline.testing.evaluation import Part
 
 SPOILT = SEVERITIES[-1]
 

@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from pipeline.core.evaluation import Part
 from pipeline.core.gates import Gate
 from pipeline.core.pictures import ACCENT, figure
 from pipeline.core.statistics import Interval, bootstrap_mean_interval, wilson_interval
 from pipeline.tasks.image_classification.parameters import Evaluate, Goals
 from pipeline.tasks.image_classification.testing.answers import Answers
+from pipeline.testing.evaluation import Part
 
 SMALLEST_PROBABILITY = 1e-12  # so that the logarithm of a certain mistake is finite
 SHARES = ("recall", "precision", "f1")

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from pipeline.core.evaluation import Part
 from pipeline.core.pictures import ACCENT, figure
 from pipeline.core.statistics import Interval, wilson_interval
 from pipeline.tasks.image_classification.parameters import Evaluate
 from pipeline.tasks.image_classification.testing.answers import Answers
+from pipeline.testing.evaluation import Part
 
 POINTS = 200  # rows of coverage.csv at most
 MARGIN = 1.8  # of the picture's coverages over those from the first error on

@@ -13,13 +13,13 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from pipeline.core.artifacts import write_json
-from pipeline.core.evaluation import Part
 from pipeline.core.statistics import wilson_interval
 from pipeline.tasks.image_classification.data.dataset import Split
 from pipeline.tasks.image_classification.testing import contact_sheet
 from pipeline.tasks.image_classification.testing.answers import Answers
 from pipeline.tasks.image_classification.testing.classification import log_losses
 from pipeline.tasks.image_classification.testing.contact_sheet import COLUMNS, Cell, Line
+from pipeline.testing.evaluation import Part
 
 OPINIONS = {"network": "#dc2626", "label": "#d97706", "undecided": "#64748b"}
 MEANING = {

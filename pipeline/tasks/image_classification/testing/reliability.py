@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from pipeline.core.evaluation import Part
 from pipeline.core.gates import Gate
 from pipeline.core.pictures import ACCENT, figure
 from pipeline.core.statistics import (
@@ -29,6 +28,7 @@ from pipeline.tasks.image_classification.learning.calibration import (
 from pipeline.tasks.image_classification.parameters import Evaluate, Goals
 from pipeline.tasks.image_classification.testing.answers import Answers
 from pipeline.tasks.image_classification.testing.classification import brier, log_losses
+from pipeline.testing.evaluation import Part
 
 Table = dict[str, np.ndarray]
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.core.evaluation import Part
 from pipeline.core.pictures import ACCENT, figure
 from pipeline.core.statistics import Interval, wilson_interval
 from pipeline.tasks.image_classification.data.dataset import Split
 from pipeline.tasks.image_classification.parameters import Evaluate
 from pipeline.tasks.image_classification.testing import activation_maps, layers
 from pipeline.tasks.image_classification.testing.samples import drawn
+from pipeline.testing.evaluation import Part
 
 if TYPE_CHECKING:
     from torch import nn

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.deployed_network import DeployedNetwork
-from pipeline.core.evaluation import Part
 from pipeline.core.gates import Gate
 from pipeline.core.pictures import ACCENT, figure
 from pipeline.core.statistics import Interval, bootstrap_interval, wilson_interval
@@ -22,6 +21,7 @@ from pipeline.tasks.image_classification.data.dataset import Split
 from pipeline.tasks.image_classification.parameters import Evaluate, Robustness
 from pipeline.tasks.image_classification.testing import grids
 from pipeline.tasks.image_classification.testing.samples import drawn
+from pipeline.testing.evaluation import Part
 
 PORTIONS = 8  # at least: what a corruption does to all images of a call alike, it draws anew for each
 VALUES = 2**23  # pixel values spoilt at once, so that memory stays small whatever the size of the images

@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from pipeline.core.evaluation import Part
 from pipeline.core.gates import Gate
 from pipeline.core.statistics import holm, wilson_interval
 from pipeline.tasks.image_classification.data.dataset import Split
@@ -26,6 +25,7 @@ from pipeline.tasks.image_classification.parameters import Slices
 from pipeline.tasks.image_classification.testing import slice_pictures
 from pipeline.tasks.image_classification.testing.answers import Answers
 from pipeline.tasks.image_classification.testing.appearance import properties
+from pipeline.testing.evaluation import Part
 
 THIRDS = ("low", "middle", "high")
 BOUNDS_FROM = 5_000  # training images, spread over all, that the thirds are read from

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.core import seen_items
-from pipeline.core.evaluation import Part
 from pipeline.core.gates import Gate
 from pipeline.tasks.image_classification.data.dataset import Split
 from pipeline.tasks.image_classification.testing.answers import Answers
+from pipeline.testing.evaluation import Part
 
 
 def unseen(package: Path, test: Split) -> Part:

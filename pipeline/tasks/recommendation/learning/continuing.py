@@ -5,9 +5,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pipeline.core import model_package, taking_over
+from pipeline.core import model_package
 from pipeline.core.errors import IncompatibleModel, ModelError
-from pipeline.core.starting import Beginning
 from pipeline.tasks.recommendation.data import network
 from pipeline.tasks.recommendation.data.dataset import Catalogue
 from pipeline.tasks.recommendation.data.network import KNOWN_PRODUCTS
@@ -15,6 +14,8 @@ from pipeline.tasks.recommendation.data.ranking import refuse_other_features
 from pipeline.tasks.recommendation.learning import ranking
 from pipeline.tasks.recommendation.learning.examples import Examples, Past
 from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
+from pipeline.training import taking_over
+from pipeline.training.starting import Beginning
 
 LIST = 20  # products of a list that are judged
 EMBEDDINGS = "embeddings.{}.weight"

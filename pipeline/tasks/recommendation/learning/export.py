@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from pipeline.core import onnx_export
 from pipeline.tasks.recommendation.data.inputs import GIVEN, Inputs
 from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
+from pipeline.training import onnx_export
 
 
 def to_onnx(ranker: Ranker, example: Inputs, path: Path) -> None:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.core import lightning_training, optimisation
-from pipeline.core.batches import Batches, epoch_seed, on_device
 from pipeline.core.parameters import ONE_DEVICE, Hardware
 from pipeline.tasks.recommendation.learning.examples import Examples
 from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
 from pipeline.tasks.recommendation.learning.ranking import recall
 from pipeline.tasks.recommendation.recipe_parameters import Recipe
+from pipeline.training import lightning_training, optimisation
+from pipeline.training.batches import Batches, epoch_seed, on_device
 
 VALIDATION_BATCH = 256  # questions
 MINUS_INFINITY = -1e4  # score of what is no candidate; finite, so that no gradient is NaN

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.core.evaluation import Part
 from pipeline.core.gates import Gate
 from pipeline.core.statistics import Interval, clustered_mean, clustered_means
 from pipeline.tasks.recommendation.data import network
@@ -16,6 +15,7 @@ from pipeline.tasks.recommendation.data.dataset import Catalogue
 from pipeline.tasks.recommendation.learning import baselines, examples, lists, ranking
 from pipeline.tasks.recommendation.learning.examples import Examples, Past, Targets
 from pipeline.tasks.recommendation.parameters import Evaluate
+from pipeline.testing.evaluation import Part
 
 if TYPE_CHECKING:
     from pipeline.tasks.recommendation.learning.networks.ranker import Ranker

@@ -1,4 +1,4 @@
-"""Checks of seconds before the long run (core/debugging_checks.py) and the network's cost."""
+"""Checks of seconds before the long run (training/debugging_checks.py) and the network's cost."""
 
 import copy
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.core import debugging_checks as checks
-from pipeline.core import optimisation
-from pipeline.core.debugging_checks import Trial
 from pipeline.tasks.recommendation.learning.examples import Examples
 from pipeline.tasks.recommendation.learning.fitting import MINUS_INFINITY, listwise
 from pipeline.tasks.recommendation.learning.networks.ranker import Ranker
 from pipeline.tasks.recommendation.parameters import Train
+from pipeline.training import debugging_checks as checks
+from pipeline.training import optimisation
+from pipeline.training.debugging_checks import Trial
 
 BATCH = 32  # questions
 QUESTIONS = 800  # in the sample, at most

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core import pictures
-from pipeline.core.evaluation import Part
 from pipeline.core.gates import Gate
 from pipeline.tasks.recommendation.learning import baselines, judging
 from pipeline.tasks.recommendation.learning.judging import NETWORK, Judged, Table
 from pipeline.tasks.recommendation.parameters import Evaluate, Goals
 from pipeline.tasks.recommendation.testing import beyond_accuracy
 from pipeline.tasks.recommendation.testing.wanted import Answered
+from pipeline.testing.evaluation import Part
 
 # Of the network's lists, among the headline figures.
 HEADLINES = (

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.evaluation import Part
 from pipeline.core.gates import Gate
 from pipeline.core.statistics import wilson_interval
 from pipeline.tasks.recommendation.data import ranking
@@ -32,6 +31,7 @@ from pipeline.tasks.recommendation.data.state import State
 from pipeline.tasks.recommendation.learning.judging import LONG
 from pipeline.tasks.recommendation.parameters import Behaviour, BehaviouralTest, Evaluate
 from pipeline.tasks.recommendation.testing.week import NOTHING, Week
+from pipeline.testing.evaluation import Part
 
 DEEP = 100  # products of a list in which a rank is looked for
 HABIT_WEEKS = 12

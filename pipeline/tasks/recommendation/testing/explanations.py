@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.core import pictures
-from pipeline.core.evaluation import Part
 from pipeline.core.gates import Gate
 from pipeline.core.statistics import clustered_means
 from pipeline.tasks.recommendation.data.dataset import Catalogue
@@ -29,6 +28,7 @@ from pipeline.tasks.recommendation.learning.examples import Examples
 from pipeline.tasks.recommendation.learning.judging import LONG
 from pipeline.tasks.recommendation.parameters import Evaluate, Explanations
 from pipeline.tasks.recommendation.testing.week import Week
+from pipeline.testing.evaluation import Part
 
 if TYPE_CHECKING:
     from torch import Tensor

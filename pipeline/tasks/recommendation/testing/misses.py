@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core import pictures
-from pipeline.core.evaluation import Part
 from pipeline.core.statistics import clustered_means
 from pipeline.tasks.recommendation.data.dataset import Catalogue
 from pipeline.tasks.recommendation.learning.examples import Past
 from pipeline.tasks.recommendation.learning.judging import LONG, NETWORK, Judged
 from pipeline.tasks.recommendation.parameters import Evaluate
 from pipeline.tasks.recommendation.testing.wanted import Answered, Wanted
+from pipeline.testing.evaluation import Part
 
 LOSSES = {
     "list_too_short": "basket larger than the list",

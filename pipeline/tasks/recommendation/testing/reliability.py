@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.core import pictures
-from pipeline.core.evaluation import Part
 from pipeline.core.statistics import Z95, cluster_robust_mean, clustered_means
 from pipeline.tasks.recommendation.learning import baselines
 from pipeline.tasks.recommendation.learning.judging import LONG, NETWORK, Judged
 from pipeline.tasks.recommendation.parameters import Evaluate
 from pipeline.tasks.recommendation.testing.wanted import Answered, Owned
+from pipeline.testing.evaluation import Part
 
 BINS = 10
 # Most candidates have next to no share: the bins of scores are finer where it matters.

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.core import pictures
-from pipeline.core.evaluation import Part
 from pipeline.core.statistics import auroc
 from pipeline.tasks.recommendation.data.dataset import CODES, Catalogue
 from pipeline.tasks.recommendation.testing.explanations import Read
 from pipeline.tasks.recommendation.testing.wanted import Answered
+from pipeline.testing.evaluation import Part
 
 if TYPE_CHECKING:
     from torch import Tensor

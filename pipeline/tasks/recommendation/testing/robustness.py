@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from pipeline.core import pictures
-from pipeline.core.evaluation import Part
 from pipeline.core.gates import Gate
 from pipeline.core.statistics import clustered_means
 from pipeline.tasks.recommendation.data import inputs
@@ -26,6 +25,7 @@ from pipeline.tasks.recommendation.learning.examples import BATCH, Targets
 from pipeline.tasks.recommendation.learning.judging import LONG
 from pipeline.tasks.recommendation.parameters import Change, Evaluate, Robustness
 from pipeline.tasks.recommendation.testing.week import Week
+from pipeline.testing.evaluation import Part
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from pipeline.core import pictures
-from pipeline.core.evaluation import Part
 from pipeline.core.gates import Gate
 from pipeline.core.statistics import Z95, cluster_robust_mean
 from pipeline.tasks.recommendation.data.dataset import CODES
@@ -27,6 +26,7 @@ from pipeline.tasks.recommendation.learning.judging import NETWORK, Judged
 from pipeline.tasks.recommendation.parameters import Slices
 from pipeline.tasks.recommendation.testing import properties
 from pipeline.tasks.recommendation.testing.wanted import Answered, Wanted
+from pipeline.testing.evaluation import Part
 
 ALL = "all"
 MISTAKEN = 0.05  # chance that any slice is called out though all are at the floor

@@ -1,6 +1,7 @@
 """Evaluate: how good is the exported network on data that chose nothing?
 
-Reads   data/P/prepared/test/, data/P/labelled/ (the audit's opinion of the errors), models/P/
+Reads   data/P/prepared/ (test/ is what chose nothing; thresholds, bounds and comparators come from the rest),
+        data/P/labelled/ (the audit's opinion of the errors), models/P/
 Writes  reports/P/metrics.json, reports/P/evaluation/ (result.json, tables, pictures), reports/P/plots/ (what
         `dvc plots` draws)
 Params  goals, collect, evaluate

@@ -1,6 +1,6 @@
 """Forecast: before the long training, will the goal be reached, and if not, how much data would it take?
 
-Reads   data/P/prepared/{train,val}/, reports/P/validation/result.json (its gates held)
+Reads   data/P/prepared/{train,val}/
 Writes  reports/P/forecast.json, reports/P/learning_curve.png
 Params  goals, collect, forecast
 """

@@ -1,6 +1,6 @@
 """Label: apply the label policy, audit the labels, queue the doubtful for relabeling.
 
-Reads   data/P/collected/, labels/P.csv (corrections that people made)
+Reads   data/P/collected/, labels/ (P.csv, corrections that people made; labels of annotators)
 Writes  data/P/labelled/ (labels of the task; audit.json; queue.csv, the doubtful)
 Params  collect, label
 """

@@ -5,8 +5,8 @@ degraded, to measure how often an alarm is raised without reason and how often w
 window of what the champion answered since it became that is judged the same way, if there is enough of it;
 what a canary's challenger answered, or a champion before this one, is not among it.
 
-Reads   data/P/prepared/{val,test}/, the champion in the MLflow registry (models/P/ before there is
-        one), the prediction log
+Reads   data/P/prepared/, the champion in the MLflow registry (models/P/ before there is one), the
+        prediction log
 Writes  reports/P/monitoring/ (result.json, detection.png)
 Params  goals, monitor
 """

@@ -1,6 +1,6 @@
 """Prepare: split without leakage, write arrays that load fast.
 
-Reads   data/P/collected/, data/P/labelled/
+Reads   data/P/collected/, data/P/labelled/, reports/P/validation/result.json (its gates held)
 Writes  data/P/prepared/{train,val,test}/
 Params  prepare
 """

@@ -1,6 +1,6 @@
 """Review: the verdict, and one page on which a person sees why.
 
-Reads   the evidence of all stages
+Reads   the evidence of all stages; for the page the tables and pictures that they left
 Writes  reports/P/verdict.json, reports/P/index.html
 Params  goals, plan, review
 """

@@ -1,4 +1,4 @@
-"""The HTTP side that every service has: a Starlette application that BentoML mounts at "/".
+"""The HTTP side that every service has: an ASGI application that answers by itself (direct_service.py).
 
 A task's application says which routes it adds, what /model tells and which folder of page/ holds
 its page; how a request is read, answered, refused and counted is here.
@@ -102,8 +102,7 @@ class State(Protocol):
 
 
 class Application:
-    """The ASGI application. Not a Starlette object itself: BentoML would then hide from it the
-    paths and methods that it does not serve, and answer them with a page that is not JSON.
+    """The ASGI application. Not a Starlette object itself: what is asked most is answered past its layers.
 
     A task's application sets `page`, the folder of its page, and defines `endpoints`, `describe` and
     `document`.

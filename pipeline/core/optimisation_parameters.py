@@ -1,4 +1,7 @@
-"""Optimisers and schedules by name, as a recipe in params.yaml chooses them (optimisation.py makes them)."""
+"""Optimisers and schedules by name, as a recipe in params.yaml chooses them.
+
+training/optimisation.py makes them.
+"""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""The MLflow model registry: versions of a project's model and the alias `champion`.
+"""The MLflow model registry: versions of a project's model, and what its aliases point to.
 
 What is registered is a model package (pipeline/core/model_package.py), stored as an MLflow model of
 the ONNX flavour. A version's tag `sha256` is that of its network; it names the model for good.
@@ -26,7 +26,7 @@ PREVIOUS = "previous"
 CHALLENGER = "challenger"
 ALIASES = (CHAMPION, PREVIOUS, CHALLENGER)
 REQUIREMENTS = ("onnxruntime", "numpy")  # what running the network needs
-HISTORY_TAG = "history."  # tags of the registered model that say who moved an alias (alias_history.py)
+HISTORY_TAG = "history."  # tags of the registered model: who moved an alias (champion/alias_history.py)
 TAG_LENGTH_MAX = 5000  # MLflow refuses longer tag values
 DESCRIPTION_LENGTH_MAX = 5000  # characters that MLflow's database has for it
 

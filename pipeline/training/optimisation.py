@@ -1,4 +1,7 @@
-"""Optimisers and schedules of the learning rate, made of what a recipe says (optimisation_parameters.py)."""
+"""Optimisers and schedules of the learning rate, made of what a recipe says.
+
+Its keys are declared in core/optimisation_parameters.py.
+"""
 
 from typing import Any
 

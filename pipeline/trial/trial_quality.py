@@ -6,7 +6,7 @@ wrong about a challenger that is worse by the margin, 2.5 % over all looks: aski
 often as one likes, changes nothing.
 
 paired  both models have answered the same questions: McNemar's test with Tango's interval, or the paired
-        bootstrap (paired_tests.py)
+        bootstrap (champion/paired_tests.py)
 groups  some clients were served by the one, some by the other: Newcombe's interval of the difference of two
         shares (1998, Statistics in Medicine 17:873-890, method 10). A mean score of a client lies in [0, 1],
         so that its variance is at most that of a share: the interval is if anything too wide.

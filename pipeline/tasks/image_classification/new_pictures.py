@@ -88,7 +88,7 @@ def _header(path: Path) -> tuple[int, int, str] | None:
     try:
         with Image.open(path, formats=FORMATS) as picture:
             return picture.width, picture.height, picture.mode
-    except Exception:  # as in decoding.py; what is wrong with it is said by `collect`
+    except Exception:  # as in data/decoding.py; what is wrong with it is said by `collect`
         return None
 
 

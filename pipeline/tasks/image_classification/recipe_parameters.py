@@ -109,7 +109,7 @@ Network = Annotated[Perceptron | Mlp | Convnet | Separable | ResNet, Field(discr
 
 
 class Affine(Strict):
-    """Ranges of the random affine augmentation (augmentation.py)."""
+    """Ranges of the random affine augmentation (learning/augmentation.py)."""
 
     max_shift: float = Field(ge=0)
     max_rotation: float = Field(ge=0, le=180)
@@ -125,7 +125,7 @@ class Affine(Strict):
 
 
 class Recipe(Strict):
-    """How a network is trained (fitting.py). learning_rate: the highest of the schedule."""
+    """How a network is trained (learning/fitting.py). learning_rate: the highest of the schedule."""
 
     network: Network
     augmentation: Affine | None

@@ -1,8 +1,9 @@
 """`fullcycle recommend`: lists for many customers as of a date, with nothing that came later.
 
 Histories, popularity and all other state are counted anew from what was bought before the date; of the
-promotions those of the week in which it lies count. The network is the champion, which was trained on the
-days before the test part: asked as of an earlier date, its weights know what came later, and that is said.
+promotions those of the week in which it lies count. The network is the champion, before there is one that
+of models/P. It was trained on the days before the test part: asked as of an earlier date, its weights know
+what came later, and that is said.
 """
 
 import argparse

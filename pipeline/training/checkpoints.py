@@ -17,6 +17,7 @@ from pipeline.core.artifacts import read_json, sha256, sha256_of_folder, write_j
 from pipeline.core.registry import Version
 from pipeline.core.stage import Context, plain
 
+ROOT = Path(pipeline.__file__).parent
 STATE = "state.json"
 LIBRARIES = ("torch", "lightning", "numpy")  # whose versions may change the weights
 
@@ -57,16 +58,20 @@ def _changed(made_of: dict[str, str], state: dict[str, Any]) -> list[str]:
 
 def _made_of(context: Context, begun_with: Version | None) -> dict[str, str]:
     """What the weights are made of, each as a SHA-256."""
-    root = Path(pipeline.__file__).parent
     params = {name: plain(value) for name, value in vars(context.params).items()}
-    code = {path.relative_to(root).as_posix(): sha256(path) for path in sorted(root.rglob("*.py"))}
     return {
         "parameters": _digest(params),
         "data": _digest([sha256_of_folder(context.paths.prepared / part) for part in ("train", "val")]),
-        "code": _digest(code),
+        "code": _digest({path.relative_to(ROOT).as_posix(): sha256(path) for path in code(context.task)}),
         "libraries": _digest({name: version(name) for name in LIBRARIES}),
         "model to begin with": begun_with.sha256 if begun_with else "",
     }
+
+
+def code(task: str) -> list[Path]:
+    """Every file of the repository that the training of a task runs."""
+    folders = (ROOT / "core", ROOT / "training", ROOT / "tasks" / task)
+    return [ROOT / "train.py", *(path for folder in folders for path in sorted(folder.rglob("*.py")))]
 
 
 def _digest(value: Any) -> str:

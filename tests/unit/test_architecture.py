@@ -10,6 +10,7 @@ import yaml
 
 from pipeline import tasks
 from pipeline.reporting.verdict import PHASES
+from pipeline.training import checkpoints
 from tests.imports import ROOT, closure, hooks, imported, service_code, units
 
 STAGES = list(PHASES)
@@ -79,6 +80,14 @@ def test_dvc_lists_no_code_that_no_task_runs(stage: str) -> None:
         for path in closure(stage, task)
     }
     assert listed_code(stage, "TASK") - SHIPPED.get(stage, set()) <= run
+
+
+@pytest.mark.parametrize("task", tasks.names())
+def test_an_interrupted_training_is_gone_on_with_by_the_same_code(task: str) -> None:
+    """What it is compared by is what `train` runs; pipeline/tasks/__init__.py only finds it."""
+    compared = units(str(path.relative_to(ROOT)) for path in checkpoints.code(task))
+    assert closure("train", task) - {"pipeline/tasks/__init__.py"} <= compared
+    assert not {unit for unit in compared if unit.startswith(("pipeline/reporting", "pipeline/service"))}
 
 
 def listed_code(stage: str, task: str) -> set[str]:

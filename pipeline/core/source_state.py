@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # Files that a pass itself rewrites; they do not make a tree "changed".
-WRITTEN_BY_STAGES = (":!dvc.lock", ":!reports")
+WRITTEN_BY_STAGES = (":!dvc.lock", ":!registry/dvc.lock", ":!reports")
 
 
 @dataclass(frozen=True)
